@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo status down reset test test-contract lint lock
+export PYTHON SCENARIO ROSTER
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: ## rehearse the campaign against the simulator (SCENARIO=file ROSTER=file: another story)
+	@scripts/venv requirements.txt
+	@.venv/bin/python -m scripts.demo
+
+status: ## say what of the rehearsal runs
+	@scripts/venv requirements.txt
+	@.venv/bin/python -m scripts.stack status
+
+down: ## stop the rehearsal and keep its data
+	@scripts/venv requirements.txt
+	@.venv/bin/python -m scripts.stack down
+
+reset: ## stop the rehearsal and delete its data
+	@scripts/venv requirements.txt
+	@.venv/bin/python -m scripts.stack reset
+
+test: ## run all tests
+	@scripts/test
+
+test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
+	@scripts/test tests/contract
+
+lint: ## check formatting, style, types and imports
+	@scripts/venv requirements-dev.txt
+	@.venv/bin/python -m scripts.lint
+
+lock: ## write the lock files anew (needs uv)
+	@scripts/venv requirements.txt
+	@.venv/bin/python -m scripts.lock

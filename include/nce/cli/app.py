@@ -1,0 +1,37 @@
+"""The commands of `nce`, put together."""
+
+from __future__ import annotations
+
+import typer
+
+from include.nce.cli.campaigns import campaign_app
+from include.nce.cli.decisions import decide_app
+from include.nce.cli.entry import Entry
+from include.nce.cli.explain import explain
+from include.nce.cli.opt_outs import opt_out_app
+from include.nce.cli.plans import plan
+from include.nce.cli.runs import backfill, start
+from include.nce.cli.status import status
+
+app = typer.Typer(
+    name="nce",
+    cls=Entry,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Move resellers' customers from legacy CSP subscriptions to New Commerce: see where it stands, "
+    "start it, and record what people decide.",
+    epilog="Exit codes: 0 done; 1 the ledger, Airflow or a run did not do its part; 2 what was typed cannot "
+    "be used.",
+)
+
+app.command()(status)
+app.command()(start)
+app.command()(backfill)
+app.command()(plan)
+app.command()(explain)
+app.add_typer(opt_out_app)
+app.add_typer(campaign_app)
+app.add_typer(decide_app)

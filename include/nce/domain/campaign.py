@@ -1,0 +1,259 @@
+"""A campaign: the operators' policy for one migration, as data.
+
+Responsible for what a campaign says and for turning its moments into instants. Reading the file (with line
+numbers) belongs to `include.nce.intake`, numbering and storing its versions to the ledger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from functools import cached_property
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from include.nce.domain.partner import known_zone
+from include.nce.domain.subscription import CatalogueTarget, Segment, lower_guid
+
+PARTNER_ZONE = "partner"
+"""Written as a moment's zone: the day ends when it ends where the partner is."""
+
+
+def _zone_of_a_moment(name: str) -> str:
+    return name if name == PARTNER_ZONE else known_zone(name)
+
+
+class Policy(BaseModel):
+    """Base of everything in a campaign file: frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Moment(Policy):
+    """A date people agreed on: an exact instant (`at`), or a whole day (`on`) in a stated zone."""
+
+    at: AwareDatetime | None = None
+    on: date | None = None
+    zone: Annotated[str, AfterValidator(_zone_of_a_moment)] = "UTC"
+    inclusive: bool = True
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Moment:
+        if (self.at is None) == (self.on is None):
+            raise ValueError("write either 'at' (an instant with offset) or 'on' (a day with its zone)")
+        return self
+
+    def instant(self, partner_zone: str = "UTC") -> datetime:
+        """The first instant (UTC) at which this moment is over: midnight after an inclusive day."""
+        if self.at is not None:
+            return self.at.astimezone(timezone.utc)
+        assert self.on is not None  # noqa: S101 - `_one_of_both`
+        zone = ZoneInfo(partner_zone if self.zone == PARTNER_ZONE else self.zone)
+        day = self.on + timedelta(days=1) if self.inclusive else self.on
+        return datetime.combine(day, time.min, zone).astimezone(timezone.utc)
+
+    def moved_to(self, value: date | datetime, *, source: str) -> Moment:
+        """The same moment at another date; its zone and whether it is inclusive stay."""
+        if isinstance(value, datetime):
+            return Moment(at=value, zone=self.zone, inclusive=self.inclusive, source=source)
+        return Moment(on=value, zone=self.zone, inclusive=self.inclusive, source=source)
+
+
+class Moments(Policy):
+    """The dates of the campaign. `opt_out_deadline` is hard, `readiness_deadline` is soft: see `domain`."""
+
+    opens: Moment
+    opt_out_deadline: Moment
+    readiness_deadline: Moment
+    last_legacy_renewal: Moment
+    cut_over: Moment
+    closes: Moment
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Moments:
+        # UTC+14 and UTC-12 are the zones in which a day starts first and ends last.
+        opens = self.opens.instant("Pacific/Kiritimati")
+        deadline = self.opt_out_deadline.instant("Etc/GMT+12")
+        cut_over = self.cut_over.instant("Pacific/Kiritimati")
+        if opens >= deadline:
+            raise ValueError("'opens' must come before 'opt_out_deadline'")
+        if deadline > cut_over:
+            raise ValueError(
+                "'opt_out_deadline' must not come after 'cut_over': "
+                "a partner could opt out of what is already bought"
+            )
+        if self.last_legacy_renewal.instant() > cut_over:
+            raise ValueError("'last_legacy_renewal' must not come after 'cut_over'")
+        if cut_over >= self.closes.instant("Pacific/Kiritimati"):
+            raise ValueError("'closes' must come after 'cut_over'")
+        return self
+
+
+MOVABLE_MOMENTS = tuple(Moments.model_fields)
+
+
+class ConversionWindow(Policy):
+    """When a convertible subscription becomes due: some days before its term end, or all at the cut-over."""
+
+    kind: Literal["before_expiry", "at_cutover"] = "before_expiry"
+    lead_days: Annotated[int, Field(ge=4, le=400)] = 14
+
+
+class Safety(Policy):
+    """Hours that make up the last safe start of a conversion before the term end."""
+
+    refusal_hours: Annotated[int, Field(ge=24)] = 24
+    """Microsoft refuses a migration so close to the term end (migrate-subscriptions-to-new-commerce,
+    10/13/2023)."""
+    completion_hours: Annotated[int, Field(ge=72)] = 72
+    """The longest documented time a migration takes, and in which a failed one is finished or reverted."""
+    margin_hours: Annotated[int, Field(ge=0)] = 12
+
+
+class Cadence(Policy):
+    """How often waiting things are asked again, on the campaign's clock."""
+
+    check_every_minutes: Annotated[int, Field(ge=5)] = 360
+    poll_conversions_every_minutes: Annotated[int, Field(ge=1)] = 30
+    coverage_quiet_minutes: Annotated[int, Field(ge=1)] = 60
+    """How long the wait for NCE lets covered purchases stand before it has their legacy side suspended."""
+    purchase_patience_hours: Annotated[int, Field(ge=1)] = 24
+    """How long a bought NCE subscription may stay pending before a person is told."""
+
+
+class Offer(Policy):
+    """One row of the offer table: which segment a legacy offer is for, and how it can be converted."""
+
+    offer_id: Annotated[str, AfterValidator(lower_guid)]
+    name: str
+    segment: Segment
+    route: Literal["migrate", "purchase"] = "migrate"
+    purchase: CatalogueTarget | None = None
+    nce: Annotated[str | None, Field(pattern=r"^[A-Z0-9]{12}:[A-Z0-9]{4}$")] = None
+    """`product:sku` the offer becomes; checks what a migration made and finds same-SKU candidates."""
+
+    @model_validator(mode="after")
+    def _purchase_needs_a_target(self) -> Offer:
+        if self.route == "purchase" and self.purchase is None:
+            raise ValueError("route 'purchase' needs 'purchase' with product, sku, term and billing")
+        return self
+
+    @property
+    def product_and_sku(self) -> str | None:
+        return self.purchase.product_and_sku if self.purchase is not None else self.nce
+
+
+class Override(Policy):
+    """Another term, billing cycle or seat count than legacy has, for whatever the scope names."""
+
+    partner: str | None = None
+    customer: Annotated[str, AfterValidator(lower_guid)] | None = None
+    subscription: Annotated[str, AfterValidator(lower_guid)] | None = None
+    term: Literal["P1M", "P1Y", "P3Y"] | None = None
+    billing: Literal["monthly", "annual", "triennial"] | None = None
+    seats: Annotated[int, Field(ge=1)] | None = None
+    approved_by: str | None = None
+    reason: Annotated[str, Field(min_length=3)]
+
+    def covers(self, *, partner: str, customer: str, subscription: str) -> bool:
+        return (
+            self.partner in (None, partner)
+            and self.customer in (None, customer)
+            and self.subscription in (None, subscription)
+        )
+
+    @property
+    def precision(self) -> int:
+        """The narrowest scope wins: subscription before customer before partner before campaign."""
+        return 4 * bool(self.subscription) + 2 * bool(self.customer) + bool(self.partner)
+
+
+class Campaign(Policy):
+    """Everything operators decide about one migration."""
+
+    campaign: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")]
+    title: str
+    source: str = ""
+    default_zone: Annotated[str, AfterValidator(known_zone)] = "Europe/Rome"
+    service_desk: str
+    moments: Moments
+    exempt_segments: frozenset[Segment] = frozenset(
+        {Segment.EDUCATION, Segment.GOVERNMENT, Segment.NONPROFIT}
+    )
+    window: ConversionWindow = ConversionWindow()
+    safety: Safety = Safety()
+    cadence: Cadence = Cadence()
+    batch_size: Annotated[int, Field(ge=1, le=100)] = 100
+    roster: str = ""
+    """Where the partners are listed: a path or URL that Airflow's object storage can open."""
+    guides: Mapping[str, str] = Field(default_factory=dict)
+    """Per ISO country, the page that shows a partner how to accept the provider's link."""
+    offers: tuple[Offer, ...]
+    overrides: tuple[Override, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_offer_once(self) -> Campaign:
+        seen: set[str] = set()
+        for offer in self.offers:
+            if offer.offer_id in seen:
+                raise ValueError(f"offer {offer.offer_id} is listed twice")
+            seen.add(offer.offer_id)
+        return self
+
+    @cached_property
+    def _offer_by_id(self) -> dict[str, Offer]:
+        return {offer.offer_id: offer for offer in self.offers}
+
+    def offer(self, offer_id: str) -> Offer | None:
+        return self._offer_by_id.get(offer_id.lower())
+
+    def zone_of(self, partner_zone: str | None) -> str:
+        return partner_zone or self.default_zone
+
+    def opt_out_ends_at(self, partner_zone: str | None) -> datetime:
+        """An opt-out received before this instant (UTC) is in time."""
+        return self.moments.opt_out_deadline.instant(self.zone_of(partner_zone))
+
+    def cut_over_at(self) -> datetime:
+        return self.moments.cut_over.instant(self.default_zone)
+
+    def last_legacy_renewal_ends_at(self) -> datetime:
+        """A term that ends before this instant still renews in legacy."""
+        return self.moments.last_legacy_renewal.instant(self.default_zone)
+
+    def override_for(self, *, partner: str, customer: str, subscription: str) -> Override | None:
+        fitting = [
+            o
+            for o in self.overrides
+            if o.covers(partner=partner, customer=customer, subscription=subscription)
+        ]
+        return max(fitting, key=lambda o: o.precision, default=None)
+
+    def with_moment(self, name: str, value: date | datetime, *, source: str) -> Campaign:
+        """The next version of this campaign with one moment moved; refuses an order that makes no sense."""
+        moved = getattr(self.moments, name).moved_to(value, source=source)
+        document = self.model_dump(mode="json")
+        document["moments"][name] = moved.model_dump(mode="json", exclude_none=True)
+        return Campaign.model_validate(document)
+
+
+def slug(text: str) -> str:
+    """A readable id: `Rossi Informatica S.r.l.` becomes `rossi-informatica-s-r-l`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def run_id(campaign: str, partner: str) -> str:
+    """The Airflow run id of a partner's migration: the same for every start, so that none exists twice."""
+    return f"{campaign}__{partner}"
+
+
+def field_path(location: Iterable[Any]) -> str:
+    """`('offers', 3, 'segment')` as people write it: `offers[3].segment`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path

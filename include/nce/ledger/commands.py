@@ -1,0 +1,146 @@
+"""Commands on record: the intention first, then the send, then the answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
+from include.nce.ledger.transactions import Transactions
+from include.nce.steps.ports import Command
+
+
+class Commands(Transactions):
+    """Commands and their events.
+
+    A command is open until it is answered: accepted, refused, found, or not found. `lost` is no answer: its
+    outcome is unknown, and a resend carries the same request id.
+    """
+
+    async def intend(
+        self, conversion_id: int, kind: str, payload: Mapping[str, Any], *, at: datetime
+    ) -> Command:
+        """Commit the intention; returns the open one of this kind when there is one, with its own payload."""
+        async with self._transaction() as session:
+            # Two that intend the same take turns on the conversion; the second finds the first one's.
+            conversion = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
+            standing = await _open(session, conversion_id, kind)
+            if standing is not None:
+                return standing
+            row = CommandRow(
+                conversion_id=conversion_id,
+                kind=kind,
+                request_id=str(uuid.uuid4()),
+                payload=dict(payload),
+                intended_at=at,
+            )
+            session.add(row)
+            await session.flush()
+            return _command(row, conversion.legacy_id, frozenset())
+
+    async def open_command(self, conversion_id: int, kind: str) -> Command | None:
+        """The latest command of this kind that has no answer yet."""
+        async with self._transaction() as session:
+            return await _open(session, conversion_id, kind)
+
+    async def note_sending(self, command_id: int, *, at: datetime) -> None:
+        """Commit "about to send". Raises ValueError for an answered command: that is never sent again."""
+        async with self._transaction() as session:
+            await session.get_one(CommandRow, command_id, with_for_update=True)
+            if await _events(session, command_id) & set(ANSWERS):
+                raise ValueError(f"command {command_id} is answered already and may not be sent again")
+            session.add(CommandEventRow(command_id=command_id, event=CommandEvent.SENDING, at=at))
+
+    async def note_answer(
+        self,
+        command_id: int,
+        *,
+        at: datetime,
+        verdict: str,
+        status: int | None,
+        code: int | None,
+        correlation_id: str | None,
+        body: Any,
+    ) -> None:
+        """Keep what came back, whole. `verdict`: accepted, refused, lost, found or not_found.
+
+        An answer that comes after another one is kept too; it does not open the command again.
+        """
+        event = CommandEvent(verdict)
+        if event is CommandEvent.SENDING:
+            raise ValueError("'sending' is no answer")
+        async with self._transaction() as session:
+            await session.get_one(CommandRow, command_id, with_for_update=True)
+            session.add(
+                CommandEventRow(
+                    command_id=command_id,
+                    event=event,
+                    status=status,
+                    code=code,
+                    correlation_id=correlation_id,
+                    body=body,
+                    at=at,
+                )
+            )  # fmt: skip
+
+
+async def sent_without_answer(session: AsyncSession, conversion_ids: Sequence[int]) -> frozenset[int]:
+    """Those for which something was sent, or was about to be, and no answer is on record."""
+    query = (
+        select(CommandRow.conversion_id)
+        .where(CommandRow.conversion_id.in_(conversion_ids), ~_ANSWERED)
+        .where(
+            select(CommandEventRow.event_id)
+            .where(
+                CommandEventRow.command_id == CommandRow.command_id,
+                CommandEventRow.event == CommandEvent.SENDING,
+            )
+            .exists()
+        )
+    )
+    return frozenset(await session.scalars(query))
+
+
+_ANSWERED = (
+    select(CommandEventRow.event_id)
+    .where(CommandEventRow.command_id == CommandRow.command_id, CommandEventRow.event.in_(ANSWERS))
+    .exists()
+)
+
+
+async def _open(session: AsyncSession, conversion_id: int, kind: str) -> Command | None:
+    found = (
+        await session.execute(
+            select(CommandRow, ConversionRow.legacy_id)
+            .join(ConversionRow, ConversionRow.conversion_id == CommandRow.conversion_id)
+            .where(CommandRow.conversion_id == conversion_id, CommandRow.kind == kind, ~_ANSWERED)
+            .order_by(CommandRow.command_id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    row, legacy_id = found
+    return _command(row, legacy_id, await _events(session, row.command_id))
+
+
+async def _events(session: AsyncSession, command_id: int) -> frozenset[CommandEvent]:
+    query = select(CommandEventRow.event).where(CommandEventRow.command_id == command_id)
+    return frozenset(await session.scalars(query))
+
+
+def _command(row: CommandRow, legacy_id: str, events: frozenset[CommandEvent]) -> Command:
+    return Command(
+        command_id=row.command_id,
+        kind=row.kind,
+        legacy_id=legacy_id,
+        request_id=row.request_id,
+        payload=row.payload,
+        sent=CommandEvent.SENDING in events,
+        answered=not events.isdisjoint(ANSWERS),
+    )

@@ -1,0 +1,209 @@
+"""Conversions on record: how far each is, what was learnt, and what it means for later plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from include.nce.domain.classification import Done, SubscriptionClass
+from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.errors import InputRefused
+from include.nce.domain.subscription import lower_guid
+from include.nce.ledger.policy import find_partner
+from include.nce.ledger.tables import (
+    ConversionHistoryRow,
+    ConversionRow,
+    DecisionKind,
+    DecisionRow,
+    SubscriptionRow,
+)
+from include.nce.ledger.transactions import Transactions
+from include.nce.steps.ports import Conversion
+
+FACTS = frozenset(
+    {
+        "seats",
+        "term",
+        "billing",
+        "expected_product_and_sku",
+        "reference",
+        "migration_id",
+        "cart_id",
+        "order_id",
+        "nce_subscription_id",
+        "not_before_at",
+    }
+)
+"""What `advance` may learn about a conversion. What it is about (customer, legacy id, ...) never changes."""
+
+
+class Conversions(Transactions):
+    """Conversions, and the decisions of people about them."""
+
+    async def conversion(self, conversion_id: int) -> Conversion:
+        async with self._transaction() as session:
+            return conversion_of(await session.get_one(ConversionRow, conversion_id))
+
+    async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
+        """Legacy id -> conversions that are converted (`CONVERTED`) or under way (`DUE`, route and base set).
+
+        Also those that another campaign or partner made of what this partner's customers hold.
+        """
+        query = select(ConversionRow).where(
+            _about(campaign, partner),
+            ConversionRow.state.in_(UNDER_WAY_STATES | {ConversionState.CONVERTED}),
+        )
+        async with self._transaction() as session:
+            return {row.legacy_id: _done(row) for row in await session.scalars(query)}
+
+    async def advance(
+        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+    ) -> Conversion:
+        """Move a conversion to a state and keep the facts learnt (see `FACTS`).
+
+        `not_before_at` belongs to its state: it goes with the next one unless that brings its own. A call
+        that changes nothing leaves no trace, so that a step may run twice.
+        """
+        strangers = facts.keys() - FACTS
+        if strangers:
+            raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
+        async with self._transaction() as session:
+            row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
+            learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
+            if row.state is state and row.reason == reason and not learnt:
+                return conversion_of(row)
+            if row.state is not state:
+                row.state, row.state_since_at = state, at
+                if row.not_before_at is not None and "not_before_at" not in facts:
+                    learnt["not_before_at"] = None
+            row.reason = reason
+            for name, value in learnt.items():
+                setattr(row, name, value)
+            session.add(history_of(row, learnt, at))
+            return conversion_of(row)
+
+    async def confirmed_conversions(self, campaign: str, partner: str) -> frozenset[str]:
+        """Legacy ids a person decided to convert although something spoke against it (last word)."""
+        query = (
+            select(DecisionRow.subscription_id, DecisionRow.kind)
+            .where(DecisionRow.campaign == campaign, DecisionRow.partner == partner)
+            .order_by(DecisionRow.subscription_id, DecisionRow.decision_id.desc())
+            .distinct(DecisionRow.subscription_id)
+        )
+        async with self._transaction() as session:
+            return frozenset(
+                legacy_id
+                for legacy_id, kind in await session.execute(query)
+                if kind is DecisionKind.CONFIRM_CONVERSION
+            )
+
+    async def record_decision(
+        self,
+        campaign: str,
+        partner: str,
+        subscription_id: str,
+        kind: DecisionKind,
+        *,
+        decided_by: str,
+        reason: str,
+        at: datetime,
+    ) -> None:
+        """Keep what a person decided about a subscription; it speaks in the partner's next plan.
+
+        Raises InputRefused for a partner that is not enrolled and for a subscription no survey has seen.
+        """
+        legacy_id = lower_guid(subscription_id)
+        async with self._transaction() as session:
+            await find_partner(session, campaign, partner)
+            if await session.get(SubscriptionRow, (campaign, partner, legacy_id)) is None:
+                raise InputRefused(
+                    [
+                        f"Subscription {legacy_id} was never seen at partner {partner} in {campaign}; "
+                        "check the id, or run the partner first."
+                    ]
+                )
+            session.add(
+                DecisionRow(
+                    campaign=campaign,
+                    partner=partner,
+                    subscription_id=legacy_id,
+                    kind=kind,
+                    decided_by=decided_by,
+                    reason=reason,
+                    at=at,
+                )
+            )
+
+
+def conversion_of(row: ConversionRow) -> Conversion:
+    return Conversion(
+        conversion_id=row.conversion_id,
+        campaign=row.campaign,
+        partner=row.partner,
+        customer_id=row.customer_id,
+        legacy_id=row.legacy_id,
+        base_id=row.base_id,
+        route=row.route,
+        state=row.state,
+        seats=row.seats,
+        term=row.term,
+        billing=row.billing,
+        offer_id=row.offer_id,
+        expected_product_and_sku=row.expected_product_and_sku,
+        reference=row.reference,
+        migration_id=row.migration_id,
+        cart_id=row.cart_id,
+        order_id=row.order_id,
+        nce_subscription_id=row.nce_subscription_id,
+        reason=row.reason,
+        state_since_at=row.state_since_at,
+        not_before_at=row.not_before_at,
+    )
+
+
+def history_of(row: ConversionRow, facts: Mapping[str, Any], at: datetime) -> ConversionHistoryRow:
+    """The entry to add for a conversion as it stands now; `facts` is what was learnt with it."""
+    return ConversionHistoryRow(
+        conversion_id=row.conversion_id,
+        state=row.state,
+        reason=row.reason,
+        facts={name: _plain(value) for name, value in facts.items()},
+        at=at,
+    )
+
+
+def _done(row: ConversionRow) -> Done:
+    if row.state is ConversionState.CONVERTED:
+        return Done(
+            SubscriptionClass.CONVERTED, row.reason or "Converted by us.", row.nce_subscription_id, row.route,
+            row.base_id,
+        )  # fmt: skip
+    reason = f"Its conversion is {row.state.value}: {row.reason}" if row.reason else (
+        f"Its conversion is {row.state.value}."
+    )  # fmt: skip
+    return Done(SubscriptionClass.DUE, reason, row.nce_subscription_id, row.route, row.base_id)
+
+
+def _about(campaign: str, partner: str) -> ColumnElement[bool]:
+    """A partner's conversions: those made for it, and those another one made of what its customers hold."""
+    surveyed = (
+        select(SubscriptionRow.subscription_id)
+        .where(
+            SubscriptionRow.campaign == campaign,
+            SubscriptionRow.partner == partner,
+            SubscriptionRow.subscription_id == ConversionRow.legacy_id,
+            SubscriptionRow.customer_id == ConversionRow.customer_id,
+        )
+        .exists()
+    )
+    return or_(and_(ConversionRow.campaign == campaign, ConversionRow.partner == partner), surveyed)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value

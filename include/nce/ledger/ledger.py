@@ -1,0 +1,78 @@
+"""The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
+
+Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
+`opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people. The tables' coming
+and going belongs to `migrate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from include.nce.domain.errors import InputRefused
+from include.nce.ledger.commands import Commands
+from include.nce.ledger.connection import with_driver
+from include.nce.ledger.conversions import Conversions
+from include.nce.ledger.explain import Explanations
+from include.nce.ledger.locks import SessionWriter, hold, lock_key
+from include.nce.ledger.opt_outs import OptOuts
+from include.nce.ledger.plan_reports import PlanReports
+from include.nce.ledger.plans import Plans
+from include.nce.ledger.policy import Policy
+from include.nce.ledger.reports import Reports
+from include.nce.ledger.runs import Runs
+from include.nce.ledger.tables import SCHEMA_REVISION
+from include.nce.ledger.transactions import make_engine
+
+
+class PostgresLedger(Policy, Runs, OptOuts, Plans, Conversions, Commands, Reports, PlanReports, Explanations):
+    """Use it as `async with PostgresLedger.open(url) as ledger`. Each method is one transaction.
+
+    One ledger serves all coroutines of one event loop; `pool_size` bounds its connections, to which each
+    `single_writer` adds one.
+    """
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, url: str | URL, *, pool_size: int = 5) -> AsyncIterator[PostgresLedger]:
+        """Connect, check that the tables are there, and close everything at the end.
+
+        Raises InputRefused when the URL is none of PostgreSQL's or the tables are older than this code;
+        SQLAlchemy's OperationalError when the server does not answer, which time may cure.
+        """
+        engine = make_engine(with_driver(url), pool_size)
+        try:
+            await _check_revision(engine)
+            yield cls(engine)
+        finally:
+            await engine.dispose()
+
+    def single_writer(self, tenant_id: str, *keys: str) -> AbstractAsyncContextManager[SessionWriter]:
+        """The only right to write for these subscriptions of a tenant, across runs, workers and machines.
+
+        Raises `Busy` when somebody has one of them. See `locks.hold` for what a pooler in between does to it.
+        """
+        if not keys:
+            raise ValueError("a single writer names what it writes")
+        return hold(self._engine.url, [lock_key("writer", tenant_id, key) for key in keys])
+
+
+async def _check_revision(engine: AsyncEngine) -> None:
+    try:
+        async with engine.connect() as connection:
+            found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except ProgrammingError:
+        found = None
+    # A newer schema is fine: a run goes on with the code it started with.
+    if found is None or found < SCHEMA_REVISION:
+        raise InputRefused(
+            [f"The ledger at {engine.url.host} is at revision {found or 'none'}, this code needs "
+             f"{SCHEMA_REVISION}; run `python -m include.nce.ledger.migrate upgrade`."]
+        )  # fmt: skip

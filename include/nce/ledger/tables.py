@@ -1,0 +1,524 @@
+"""The ledger's tables, as typed classes ending in `Row`.
+
+Responsible for columns, constraints and indexes. What the rows mean together belongs to the classes beside
+this module, how tables come and change to `migrations`.
+
+Two times stand on each row: `recorded_at` is the machine's, set by PostgreSQL; every other `_at` is the
+campaign's clock, or a moment of Microsoft's. All are UTC. The tables of history refuse UPDATE and DELETE
+(a trigger of the migration), so that what was once on record stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.outcome import RunOutcome
+from include.nce.domain.readiness import Answer, Check, Owner
+from include.nce.domain.subscription import Status, SubscriptionKind
+
+SCHEMA_REVISION = "0001"
+"""The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
+
+
+class RunEvent(str, Enum):
+    OPENED = "opened"
+    REOPENED = "reopened"
+    CLOSED = "closed"
+
+
+class CommandEvent(str, Enum):
+    """What happened to a command. All but `sending` and `lost` are answers and close it."""
+
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    LOST = "lost"
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+
+
+ANSWERS = (CommandEvent.ACCEPTED, CommandEvent.REFUSED, CommandEvent.FOUND, CommandEvent.NOT_FOUND)
+
+
+class DecisionKind(str, Enum):
+    """What a person decided about one subscription; the latest of its kind counts."""
+
+    CONFIRM_CONVERSION = "confirm_conversion"
+    WITHDRAW_CONFIRMATION = "withdraw_confirmation"
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware moment, handed back in UTC whatever the session's time zone is."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone; the ledger keeps instants")
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(timezone.utc)
+
+
+class Json(TypeDecorator[Any]):
+    """Whatever came over the wire as jsonb; what it cannot hold (NUL, half a surrogate, NaN) is replaced."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return storable(value)
+
+
+def storable(value: Any) -> Any:
+    """`value` in the terms of jsonb, losing nothing that jsonb can hold."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes):
+        return storable(value.decode("utf-8", "replace"))
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset):
+        return [storable(item) for item in value]
+    return storable(str(value))
+
+
+def one_of(kind: type[Enum], name: str) -> EnumType:
+    """A text column that a CHECK holds to the values of `kind`."""
+    return EnumType(
+        kind,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        length=40,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Table(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - declared so by SQLAlchemy
+        str: Text(),
+        datetime: Utc(),
+        list[str]: ARRAY(Text()),
+        dict[str, Any]: Json(),
+        Answer: one_of(Answer, "answer"),
+        Check: one_of(Check, "check"),
+        CommandEvent: one_of(CommandEvent, "event"),
+        ConversionState: one_of(ConversionState, "state"),
+        DecisionKind: one_of(DecisionKind, "kind"),
+        OptOutVerdict: one_of(OptOutVerdict, "verdict"),
+        Owner: one_of(Owner, "owner"),
+        Route: one_of(Route, "route"),
+        RunEvent: one_of(RunEvent, "event"),
+        RunOutcome: one_of(RunOutcome, "outcome"),
+        Status: one_of(Status, "status"),
+        SubscriptionClass: one_of(SubscriptionClass, "class"),
+        SubscriptionKind: one_of(SubscriptionKind, "kind"),
+    }
+
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1000)
+
+
+def numbered() -> Mapped[int]:
+    """A primary key that PostgreSQL numbers."""
+    return mapped_column(BigInteger, Identity(always=True), primary_key=True)
+
+
+def of_partner() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["campaign", "partner"], ["partners.campaign", "partners.partner"])
+
+
+class CampaignVersionRow(Table):
+    """One version of a campaign's document; the highest number is what runs."""
+
+    __tablename__ = "campaign_versions"
+
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class PartnerRow(Table):
+    """A partner's enrolment in a campaign, as the roster had it last."""
+
+    __tablename__ = "partners"
+
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    partner: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    tenant_id: Mapped[str]
+    mpn_id: Mapped[str | None]
+    country: Mapped[str]
+    province: Mapped[str | None]
+    zone: Mapped[str | None]
+    language: Mapped[str]
+    enrolled_at: Mapped[datetime]
+
+
+class RunRow(Table):
+    """A run as it stands. `opening` counts how often it was opened; `opened_at` is the latest time."""
+
+    __tablename__ = "runs"
+    __table_args__ = (of_partner(), Index(None, "campaign", "partner", "opened_at"))
+
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    mode: Mapped[str]
+    opening: Mapped[int]
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    outcome: Mapped[RunOutcome | None]
+    sentence: Mapped[str] = mapped_column(server_default="")
+
+
+class RunHistoryRow(Table):
+    __tablename__ = "run_history"
+    __table_args__ = (Index(None, "run_id", "history_id"),)
+
+    history_id: Mapped[int] = numbered()
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    opening: Mapped[int]
+    event: Mapped[RunEvent]
+    mode: Mapped[str]
+    outcome: Mapped[RunOutcome | None]
+    sentence: Mapped[str]
+    at: Mapped[datetime]
+
+
+class CheckRow(Table):
+    """The latest finding of one check in one run: `since_at` it reads so, `asked_at` it was last asked."""
+
+    __tablename__ = "checks"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    check: Mapped[Check] = mapped_column(primary_key=True)
+    answer: Mapped[Answer]
+    reason: Mapped[str]
+    owner: Mapped[Owner]
+    remedy: Mapped[str]
+    code: Mapped[int | None]
+    missing_customers: Mapped[list[str]]
+    customers: Mapped[int]
+    since_at: Mapped[datetime]
+    asked_at: Mapped[datetime]
+
+
+class CheckHistoryRow(Table):
+    """A finding each time its answer or its reason changed."""
+
+    __tablename__ = "check_history"
+    __table_args__ = (Index(None, "run_id", "history_id"),)
+
+    history_id: Mapped[int] = numbered()
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    check: Mapped[Check]
+    answer: Mapped[Answer]
+    reason: Mapped[str]
+    owner: Mapped[Owner]
+    remedy: Mapped[str]
+    code: Mapped[int | None]
+    missing_customers: Mapped[list[str]]
+    customers: Mapped[int]
+    at: Mapped[datetime]
+
+
+class OptOutRow(Table):
+    """One opt-out form; without a customer it speaks for the whole partner."""
+
+    __tablename__ = "opt_outs"
+    __table_args__ = (
+        of_partner(),
+        UniqueConstraint(
+            "campaign", "partner", "customer_id", "received_at", postgresql_nulls_not_distinct=True
+        ),
+        Index(None, "campaign", "opt_out_id"),
+        CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_by IS NULL)", name="withdrawn_by_somebody"),
+    )
+
+    opt_out_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    customer_id: Mapped[str | None]
+    received_at: Mapped[datetime]
+    recorded_by: Mapped[str]
+    withdrawn_at: Mapped[datetime | None]
+    withdrawn_by: Mapped[str | None]
+    note: Mapped[str] = mapped_column(server_default="")
+
+
+class OptOutRulingRow(Table):
+    """What the opt-outs meant when a run ruled on them; the latest ruling counts."""
+
+    __tablename__ = "opt_out_rulings"
+    __table_args__ = (Index(None, "run_id", "ruling_id"),)
+
+    ruling_id: Mapped[int] = numbered()
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    opening: Mapped[int]
+    verdict: Mapped[OptOutVerdict]
+    customers_in_time: Mapped[list[str]]
+    customers_late: Mapped[list[str]]
+    deadline_at: Mapped[datetime]
+    at: Mapped[datetime]
+
+
+class CustomerRow(Table):
+    __tablename__ = "customers"
+    __table_args__ = (of_partner(),)
+
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    partner: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    country: Mapped[str | None]
+    surveyed_at: Mapped[datetime]
+
+
+class SubscriptionRow(Table):
+    """A subscription as the latest survey read it, and the term end at which it was first seen."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (of_partner(), Index(None, "subscription_id"))
+
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    partner: Mapped[str] = mapped_column(primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    customer_id: Mapped[str]
+    offer_id: Mapped[str]
+    offer_name: Mapped[str]
+    kind: Mapped[SubscriptionKind]
+    status: Mapped[Status]
+    seats: Mapped[int]
+    term_end_at: Mapped[datetime | None]
+    created_at: Mapped[datetime | None]
+    auto_renew: Mapped[bool]
+    is_trial: Mapped[bool]
+    term: Mapped[str | None]
+    billing: Mapped[str | None]
+    parent_id: Mapped[str | None]
+    partner_mpn_id: Mapped[str | None]
+    migrated_from_id: Mapped[str | None]
+    cancellable_until_at: Mapped[datetime | None]
+    order_id: Mapped[str | None]
+    suspension_reasons: Mapped[list[str]]
+    first_seen_term_end_at: Mapped[datetime | None]
+    first_seen_at: Mapped[datetime]
+    surveyed_at: Mapped[datetime]
+
+
+class PlanRow(Table):
+    """One plan of a partner; numbers count per partner, and the highest is the latest."""
+
+    __tablename__ = "plans"
+    __table_args__ = (
+        of_partner(),
+        UniqueConstraint("campaign", "partner", "number"),
+        Index(None, "run_id", "number"),
+    )
+
+    plan_id: Mapped[int] = numbered()
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    number: Mapped[int]
+    campaign_version: Mapped[int]
+    tally: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class PlanLineRow(Table):
+    """What the plan says of one subscription. `batch_no` counts from 0; None: not converted now."""
+
+    __tablename__ = "plan_lines"
+    __table_args__ = (
+        Index(None, "plan_id", "batch_no", "position"),
+        Index(None, "subscription_id"),
+        Index(None, "conversion_id"),
+    )
+
+    plan_id: Mapped[int] = mapped_column(ForeignKey("plans.plan_id"), primary_key=True)
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    customer_id: Mapped[str]
+    offer_id: Mapped[str]
+    offer_name: Mapped[str]
+    legacy_seats: Mapped[int]
+    term_end_at: Mapped[datetime | None]
+    klass: Mapped[SubscriptionClass] = mapped_column("class")
+    reason: Mapped[str]
+    owner: Mapped[Owner]
+    remedy: Mapped[str]
+    warning: Mapped[str]
+    route: Mapped[Route | None]
+    term: Mapped[str | None]
+    billing: Mapped[str | None]
+    seats: Mapped[int | None]
+    window_opens_at: Mapped[datetime | None]
+    last_safe_start_at: Mapped[datetime | None]
+    travels_with: Mapped[str | None]
+    nce_subscription_id: Mapped[str | None]
+    position: Mapped[int]
+    batch_no: Mapped[int | None]
+    conversion_id: Mapped[int | None] = mapped_column(ForeignKey("conversions.conversion_id"))
+
+
+class ConversionRow(Table):
+    """The way of one legacy subscription to NCE.
+
+    One row for each customer and subscription in the whole database, whichever campaign or partner asks: the
+    last line of defence against buying twice. Ids are held to lower case, or the line would have a gap.
+    """
+
+    __tablename__ = "conversions"
+    __table_args__ = (
+        of_partner(),
+        UniqueConstraint("customer_id", "legacy_id"),
+        CheckConstraint(
+            "customer_id = lower(customer_id) AND legacy_id = lower(legacy_id)", name="ids_are_lower_case"
+        ),
+        Index(None, "campaign", "partner"),
+        Index(None, "legacy_id"),
+    )
+
+    conversion_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    customer_id: Mapped[str]
+    legacy_id: Mapped[str]
+    base_id: Mapped[str]
+    route: Mapped[Route]
+    state: Mapped[ConversionState]
+    seats: Mapped[int | None]
+    term: Mapped[str | None]
+    billing: Mapped[str | None]
+    offer_id: Mapped[str]
+    expected_product_and_sku: Mapped[str | None]
+    reference: Mapped[str | None]
+    migration_id: Mapped[str | None]
+    cart_id: Mapped[str | None]
+    order_id: Mapped[str | None]
+    nce_subscription_id: Mapped[str | None]
+    reason: Mapped[str] = mapped_column(server_default="")
+    state_since_at: Mapped[datetime]
+    not_before_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class ConversionHistoryRow(Table):
+    """Each state a conversion was in, with the reason and the facts learnt on the way there."""
+
+    __tablename__ = "conversion_history"
+    __table_args__ = (Index(None, "conversion_id", "history_id"),)
+
+    history_id: Mapped[int] = numbered()
+    conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"))
+    state: Mapped[ConversionState]
+    reason: Mapped[str]
+    facts: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class CommandRow(Table):
+    """One intention to write to Partner Center; what became of it are its events."""
+
+    __tablename__ = "commands"
+    __table_args__ = (Index(None, "conversion_id", "kind", "command_id"), UniqueConstraint("request_id"))
+
+    command_id: Mapped[int] = numbered()
+    conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"))
+    kind: Mapped[str]
+    request_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    payload: Mapped[dict[str, Any]]
+    intended_at: Mapped[datetime]
+
+
+class CommandEventRow(Table):
+    __tablename__ = "command_events"
+    __table_args__ = (Index(None, "command_id", "event_id"),)
+
+    event_id: Mapped[int] = numbered()
+    command_id: Mapped[int] = mapped_column(ForeignKey("commands.command_id"))
+    event: Mapped[CommandEvent]
+    status: Mapped[int | None]
+    code: Mapped[int | None]
+    correlation_id: Mapped[str | None]
+    body: Mapped[Any] = mapped_column(Json(), nullable=True)
+    at: Mapped[datetime]
+
+
+class DecisionRow(Table):
+    """What a person decided about a partner's subscription, and why."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        of_partner(),
+        Index(None, "campaign", "partner", "subscription_id", "decision_id"),
+        Index(None, "subscription_id"),
+    )
+
+    decision_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    subscription_id: Mapped[str]
+    kind: Mapped[DecisionKind]
+    decided_by: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime]
+
+
+HISTORY = (
+    RunHistoryRow,
+    CheckHistoryRow,
+    OptOutRulingRow,
+    ConversionHistoryRow,
+    CommandEventRow,
+    DecisionRow,
+)
+"""Tables that only grow."""

@@ -1,0 +1,77 @@
+"""One database transaction after another, on a small bounded pool.
+
+Responsible for the engine and for what every part of the ledger needs of it. What is written in a
+transaction belongs to the parts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from include.nce.domain.errors import InputRefused
+from include.nce.ledger.locks import lock_key
+from include.nce.ledger.tables import RunRow
+
+
+def make_engine(url: URL, pool_size: int) -> AsyncEngine:
+    """At most `pool_size` connections, each checked before use: waits last for weeks, connections do not.
+
+    Statements are not prepared on the server, so that a pooler in front of PostgreSQL does no harm here
+    (the single writer needs more: see `locks`).
+    """
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=60,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 10, "prepare_threshold": None, "application_name": "nce ledger"},
+    )
+
+
+class Transactions:
+    """What the parts of the ledger share: `self._transaction()` commits at its end, or leaves no trace."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._engine.url.render_as_string(hide_password=True)})"
+
+    def _transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+        return self._sessions.begin()
+
+
+async def in_turn(session: AsyncSession, *names: str) -> None:
+    """Wait until nobody else is in a transaction about the same names; released with this one."""
+    await session.execute(select(func.pg_advisory_xact_lock(lock_key(*names))))
+
+
+async def find_run(session: AsyncSession, run_id: str, *, lock: bool = False) -> RunRow:
+    """The run's row, locked for this transaction when asked; raises InputRefused when it is unknown."""
+    run = await session.get(RunRow, run_id, with_for_update=lock or None)
+    if run is None:
+        raise InputRefused([f"Run '{run_id}' is not in the ledger; it is opened by its first task."])
+    return run
+
+
+def unknown(what: str, name: str, known: Iterable[str], *, where: str) -> InputRefused:
+    """The refusal of a name that is not on record, with those that look like it."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    if close:
+        hint = "did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
+    elif not names:
+        hint = f"{where} has none yet."
+    elif len(names) <= 10:
+        hint = "known: " + ", ".join(names) + "."
+    else:
+        hint = f"{where} has {len(names)}, and none looks like it."
+    return InputRefused([f"{what} '{name}' is not in {where}; {hint}"])

@@ -1,0 +1,65 @@
+"""The campaign's clock: the machine's, or in a rehearsal the simulator's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+from include.nce.domain.errors import InputRefused
+
+_MICROSOFT_DOMAINS = ("microsoft.com", "microsoftonline.cn", "microsoftonline.com", "microsoftonline.us")
+
+
+class SystemClock:
+    """The machine's time. The only clock a production campaign ever sees."""
+
+    async def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+
+class RehearsalClock:
+    """The simulator's campaign clock, read anew at each question."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address.rstrip("/")
+
+    async def now(self) -> datetime:
+        document = await self._get("/__sim__/clock")
+        return datetime.fromisoformat(document["now"].replace("Z", "+00:00")).astimezone(timezone.utc)
+
+    async def prove(self) -> None:
+        """Raise `InputRefused` unless the address really is the simulator."""
+        host = urlsplit(self._address).hostname or ""
+        if host.endswith(_MICROSOFT_DOMAINS):
+            raise InputRefused(
+                [f"Connection partner_center: 'rehearsal' is set, but {host} is Microsoft's. Remove it from extra."]
+            )
+        try:
+            document = await self._get("/__sim__/health")
+        except (OSError, ValueError) as error:
+            raise InputRefused(
+                [
+                    f"Connection partner_center: 'rehearsal' is set, but no simulator answers at {self._address} "
+                    f"({error}). Start the simulator, or correct the address."
+                ]
+            ) from None
+        if "simulator" not in document:
+            raise InputRefused(
+                [f"Connection partner_center: 'rehearsal' is set, but {self._address} is not the simulator."]
+            )
+
+    async def _get(self, path: str) -> dict[str, str]:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=10)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+                session.get(self._address + path) as response,
+            ):
+                if response.status != 200:
+                    raise ValueError(f"HTTP {response.status}")
+                document: dict[str, str] = await response.json()
+                return document
+        except aiohttp.ClientError as error:
+            raise OSError(str(error) or type(error).__name__) from None

@@ -1,0 +1,72 @@
+"""The composition root: from Airflow's connections to a working product.
+
+Nothing here runs at parse time; heavy imports happen when a task or trigger really starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from include.nce.domain.errors import InputRefused
+from include.nce.orchestration.clock import RehearsalClock, SystemClock
+from include.nce.steps.ports import Clock, PartnerCenter
+
+if TYPE_CHECKING:
+    from include.nce.ledger.ledger import PostgresLedger
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Product:
+    """What the steps need of the world."""
+
+    partner_center: PartnerCenter
+    ledger: PostgresLedger
+    clock: Clock
+
+    @property
+    def rehearsal(self) -> bool:
+        return isinstance(self.clock, RehearsalClock)
+
+
+@asynccontextmanager
+async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
+    """Open client, ledger and clock; close them again. Raises `InputRefused` with a sentence for each fault."""
+    from include.nce.ledger.connection import aledger_url
+    from include.nce.ledger.ledger import PostgresLedger
+    from include.nce.partner_center.client import PartnerCenterClient
+    from include.nce.partner_center.connection import CONNECTION_ID, PartnerCenterConnection
+    from include.nce.partner_center.gateway import PartnerCenterGateway
+
+    settings = PartnerCenterConnection.from_airflow(await _airflow_connection(CONNECTION_ID))
+    clock: Clock = SystemClock()
+    if settings.rehearsal:
+        clock = RehearsalClock(settings.address)
+        await clock.prove()
+    async with (
+        PostgresLedger.open(await aledger_url(_airflow_connection), pool_size=pool_size) as ledger,
+        PartnerCenterClient(settings) as client,
+    ):
+        yield Product(PartnerCenterGateway(client), ledger, clock)
+
+
+async def _airflow_connection(connection_id: str) -> Any:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return await BaseHook.aget_connection(connection_id)
+    except AirflowNotFoundException:
+        raise InputRefused(
+            [f"Connection '{connection_id}' does not exist; add it in Airflow under Admin, Connections."]
+        ) from None
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run one step to its end in this process."""
+    return asyncio.run(coroutine)

@@ -1,0 +1,300 @@
+"""The tasks of the DAGs: what each does is said by its step, how Airflow runs it is said here.
+
+Waits start and end in the triggerer; steps that decide or spend run on a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.triggers.base import StartTriggerArgs
+
+from include.nce.domain.readiness import Check
+
+_GREY, _VIOLET, _BLUE, _ORANGE = "#e8eaed", "#ede0f7", "#dbeafe", "#fde8d0"
+
+
+class _Wait(BaseOperator):
+    """A task that lives in the triggerer: no worker, no Airflow retries, no timeout."""
+
+    start_from_trigger = True
+    template_fields: Sequence[str] = ("run_id",)
+    ui_color = _VIOLET
+
+    def __init__(self, *, trigger: str, trigger_kwargs: dict[str, Any], **kwargs: Any) -> None:
+        kwargs.update(retries=0, execution_timeout=None)
+        super().__init__(**kwargs)
+        self.run_id = "{{ run_id }}"
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"include.nce.orchestration.triggers.{trigger}",
+            trigger_kwargs={"run_id": self.run_id, **trigger_kwargs},
+            next_method="execute_complete",
+            timeout=None,
+        )
+
+    def execute(self, context: Context) -> None:
+        raise AirflowFailException(f"{self.task_id} belongs in the triggerer, but a worker was given it.")
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        """Never reached: the trigger ends the task itself."""
+
+
+class ReadinessCheck(_Wait):
+    """Watches one readiness check. Purple: outstanding. Green: in order. Red: still missing at the cut-over."""
+
+    def __init__(self, *, check: str, **kwargs: Any) -> None:
+        super().__init__(trigger="ReadinessTrigger", trigger_kwargs={"check": Check(check).value}, **kwargs)
+
+
+class MomentGate(_Wait):
+    """Opens when a moment of the campaign is over; follows the date while it waits."""
+
+    ui_color = _GREY
+
+    def __init__(self, *, moment: str, **kwargs: Any) -> None:
+        super().__init__(trigger="GateTrigger", trigger_kwargs={"moment": moment}, **kwargs)
+
+
+class NceActive(_Wait):
+    """Waits until the batch's New Commerce subscriptions are active."""
+
+    template_fields: Sequence[str] = ("run_id", "batch_no")
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.batch_no = "{{ ti.map_index }}"
+        super().__init__(trigger="CoverageTrigger", trigger_kwargs={"batch_no": self.batch_no}, **kwargs)
+
+
+class _Step(BaseOperator):
+    """A task on a worker that runs one step and says its result."""
+
+    ui_color = _BLUE
+
+    def execute(self, context: Context) -> Any:
+        from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterFault
+        from include.nce.orchestration.composition import run
+
+        try:
+            return run(self.work(context))
+        except InputRefused as refused:
+            raise AirflowFailException(str(refused)) from None
+        except PartnerCenterFault as fault:
+            if fault.failure_class is FailureClass.PROVIDER_ACTS:
+                raise AirflowFailException(f"{fault.sentence} Who acts: provider.") from None
+            raise
+
+    async def work(self, context: Context) -> Any:
+        raise NotImplementedError
+
+
+class OpenRun(_Step):
+    """Opens the partner's run in the ledger."""
+
+    async def work(self, context: Context) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.orchestration.params import MigrationConf
+        from include.nce.steps.open_run import open_run
+
+        conf = MigrationConf.read(context["params"])
+        async with product() as world:
+            run = await open_run(
+                context["run_id"], conf.campaign, conf.partner, conf.mode,
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+            )  # fmt: skip
+        self.log.info("Opened %s for %s, mode %s.", run.run_id, run.partner.name, run.mode)
+
+
+class HonourOptOut(_Step):
+    """Decides the opt-out; an opted-out partner's later tasks are skipped."""
+
+    async def work(self, context: Context) -> None:
+        from include.nce.domain.opt_out import OptOutVerdict
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.honour_opt_out import honour_opt_out
+
+        async with product() as world:
+            ruling = await honour_opt_out(
+                context["run_id"],
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+            )  # fmt: skip
+            run = await world.ledger.run(context["run_id"])
+        single = len(ruling.customers_in_time)
+        if ruling.partner is OptOutVerdict.IN_TIME and run.mode == "apply":
+            raise AirflowSkipException("Opted out in time: nothing is bought and nothing cancelled.")
+        if ruling.partner is OptOutVerdict.LATE:
+            self.log.warning("An opt-out arrived too late: the subscriptions are held for a person's decision.")
+        elif single:
+            self.log.info("%d customers opted out in time and are left alone.", single)
+        else:
+            self.log.info("No opt-out on record: going on.")
+
+
+class PlanConversions(_Step):
+    """Writes the plan; returns one reference for each batch."""
+
+    async def work(self, context: Context) -> list[dict[str, int]]:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.plan_conversions import plan_conversions
+
+        ti = context["ti"]
+        async with product() as world:
+            planned = await plan_conversions(
+                context["run_id"],
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+                last_try=ti.try_number > (self.retries or 0),
+            )  # fmt: skip
+            run = await world.ledger.run(context["run_id"])
+        words = ", ".join(f"{count} {name}" for name, count in planned.classes.items())
+        self.log.info("Plan %d: %s; %d batches.", planned.plan_id, words or "no subscriptions", planned.batches)
+        if planned.opted_out and run.mode == "apply":
+            raise AirflowSkipException("Opted out in time: nothing is bought and nothing cancelled.")
+        return [{"plan_id": planned.plan_id, "batch_no": number} for number in range(planned.batches)]
+
+
+class BuyNce(_Step):
+    """Buys each line of one batch."""
+
+    ui_color = _ORANGE
+    template_fields: Sequence[str] = ("batch",)
+
+    def __init__(self, *, batch: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+
+    async def work(self, context: Context) -> None:
+        import asyncio
+
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.buy_nce import buy_nce
+
+        async with product() as world:
+            report = await buy_nce(
+                context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]),
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+                pause=asyncio.sleep,
+            )  # fmt: skip
+        self.log.info("Batch %s: %s.", self.batch["batch_no"],
+                      ", ".join(f"{count} {state}" for state, count in report.states.items()))  # fmt: skip
+        for sentence in report.unresolved:
+            self.log.info(sentence)
+
+
+class CancelLegacy(_Step):
+    """Finishes each covered line of one batch; waits in the triggerer for the slow ones."""
+
+    ui_color = _ORANGE
+    template_fields: Sequence[str] = ("batch",)
+
+    def __init__(self, *, batch: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+
+    def execute(self, context: Context) -> None:
+        done = super().execute(context)
+        if done.pending:
+            from include.nce.orchestration.triggers import CoverageTrigger
+
+            self.log.info("%d finished; %d still under way at Microsoft.", done.finished, done.pending)
+            self.defer(
+                trigger=CoverageTrigger(context["run_id"], int(self.batch["batch_no"]), resumes=True),
+                method_name="execute_complete",
+            )
+        if done.unresolved:
+            for sentence in done.unresolved:
+                self.log.error(sentence)
+            raise AirflowFailException(
+                f"{done.finished} finished, {len(done.unresolved)} unresolved. {done.unresolved[0]}"
+            )
+        self.log.info("All %d subscriptions of the batch are finished.", done.finished)
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        self.execute(context)
+
+    async def work(self, context: Context) -> Any:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.cancel_legacy import cancel_legacy
+
+        async with product() as world:
+            return await cancel_legacy(
+                context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]),
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+            )  # fmt: skip
+
+
+class CloseRun(_Step):
+    """Closes the run with its worst outcome; its colour is the run's."""
+
+    ui_color = _GREY
+
+    async def work(self, context: Context) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.close_run import close_run
+
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[context["run_id"]])
+        failed = sorted(
+            task.split(".")[-1]
+            for task, state in states.get(context["run_id"], {}).items()
+            if state == "failed" and task.split(".")[-1] != ti.task_id
+        )
+        async with product() as world:
+            closed = await close_run(context["run_id"], failed, ledger=world.ledger, clock=world.clock)
+        ti.xcom_push(key="sentence", value=f"{closed.outcome.value}: {closed.sentence}")
+        if closed.outcome.needs_somebody:
+            raise AirflowFailException(f"{closed.outcome.value}: {closed.sentence}")
+        self.log.info("%s: %s", closed.outcome.value, closed.sentence)
+
+
+
+
+class CheckCampaign(_Step):
+    """Refuses a campaign that cannot run, before anything is started."""
+
+    async def work(self, context: Context) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.orchestration.params import CampaignConf
+        from include.nce.orchestration.roster import read_roster
+
+        conf = CampaignConf.read(context["params"])
+        async with product() as world:
+            campaign = await world.ledger.campaign(conf.campaign)
+            roster = read_roster(conf.roster or campaign.roster)
+            links = await world.partner_center.resellers()
+        self.log.info(
+            "Campaign %s: %d partners in the roster, %d resellers in Partner Center.",
+            campaign.campaign, len(roster), len(links),
+        )  # fmt: skip
+
+
+class EnrolPartners(_Step):
+    """Enrols the roster and returns one order to start for each partner."""
+
+    async def work(self, context: Context) -> list[dict[str, Any]]:
+        from include.nce.orchestration.composition import product
+        from include.nce.orchestration.params import CampaignConf
+        from include.nce.orchestration.roster import read_roster
+        from include.nce.steps.enrol_partners import enrol_partners, start_order
+
+        conf = CampaignConf.read(context["params"])
+        async with product() as world:
+            campaign = await world.ledger.campaign(conf.campaign)
+            enrolled = await enrol_partners(
+                conf.campaign,
+                read_roster(conf.roster or campaign.roster),
+                named=conf.partners,
+                outcomes=conf.outcomes,
+                partner_center=world.partner_center,
+                ledger=world.ledger,
+            )
+        if enrolled.not_in_roster:
+            self.log.warning("Linked to us but not in the roster: %s.", ", ".join(enrolled.not_in_roster))
+        if enrolled.not_linked:
+            self.log.warning("In the roster but not linked to us: %s.", ", ".join(enrolled.not_linked))
+        again = conf.existing == "rerun" or conf.mode == "plan"
+        return [
+            {**start_order(partner, conf.campaign, conf.mode), "reset_dag_run": again}
+            for partner in enrolled.partners
+        ]

@@ -1,0 +1,57 @@
+"""The note of a run: when a partner's run ends, its outcome is written where operators look first.
+
+Airflow calls this listener in the scheduler. It copies what `close_run` said, from Airflow's own database; a
+task cannot write its run's note itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow.listeners import hookimpl
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+log = logging.getLogger(__name__)
+
+NOTED_DAG = "nce_partner_migration"
+LONGEST_NOTE = 900
+"""Airflow keeps 1,000 characters."""
+
+
+@hookimpl
+def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
+    _note(dag_run)
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
+    _note(dag_run)
+
+
+def _note(dag_run: DagRun) -> None:
+    if dag_run.dag_id != NOTED_DAG:
+        return
+    from airflow.models.xcom import XComModel
+    from sqlalchemy.orm import object_session
+
+    session = object_session(dag_run)
+    if session is None:
+        return
+    said = session.scalar(
+        XComModel.get_many(
+            run_id=dag_run.run_id, key="sentence", dag_ids=dag_run.dag_id, task_ids="close_run"
+        ).with_only_columns(XComModel.value)
+    )
+    if said:
+        text = XComModel.deserialize_value(_Value(said)) if not isinstance(said, str) else said
+        dag_run.note = str(text)[:LONGEST_NOTE]
+
+
+class _Value:
+    """XCom's deserialiser reads `.value`."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value

@@ -1,0 +1,212 @@
+"""The waits that live in the triggerer: readiness watchers, dated gates, and the wait for active NCE.
+
+They start and end there and never enter a worker. A trigger may run twice (triggerer restart, two
+triggerers), so everything here reads, or notes what it read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import (
+    BaseTrigger,
+    TaskFailedEvent,
+    TaskSkippedEvent,
+    TaskSuccessEvent,
+    TriggerEvent,
+)
+
+from include.nce.domain.errors import InputRefused, PartnerCenterFault
+from include.nce.domain.readiness import Answer, Check, Finding, WatchWord, at_cut_over, watch_word
+
+if TYPE_CHECKING:
+    from include.nce.orchestration.pulse import Beat
+
+_UNCLEAR_EVERY = timedelta(minutes=30)
+"""How soon, on the campaign's clock, a question is asked again to which no usable answer came."""
+
+
+class ReadinessTrigger(BaseTrigger):
+    """Asks one readiness check until it is satisfied, an opt-out is decided, or the cut-over has come.
+
+    A transient fault never ends it: the watcher rides it out and asks again.
+    """
+
+    def __init__(self, check: str, run_id: str) -> None:
+        super().__init__()
+        self.check = check
+        self.run_id = run_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "include.nce.orchestration.triggers.ReadinessTrigger",
+            {"check": self.check, "run_id": self.run_id},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            word, finding = await self._watch()
+        except InputRefused as refused:
+            self.log.error("%s", refused)
+            yield TaskFailedEvent()
+            return
+        if word is WatchWord.GREEN:
+            self.log.info("%s", finding.sentence)
+            yield TaskSuccessEvent()
+        elif word is WatchWord.SKIP:
+            self.log.info("The partner has opted out: this check does not matter any more.")
+            yield TaskSkippedEvent()
+        else:
+            self.log.error("%s", at_cut_over(finding).sentence)
+            yield TaskFailedEvent()
+
+    async def _watch(self) -> tuple[WatchWord, Finding]:
+        from include.nce.orchestration.pulse import pulse
+        from include.nce.steps.readiness import ask
+
+        async with pulse() as shared:
+            run = await shared.world.ledger.run(self.run_id)
+            finding: Finding | None = None
+            asked_at: datetime | None = None
+            async for beat in shared.beats(run):
+                cut_over = beat.now_at >= beat.campaign.cut_over_at()
+                if finding is None or not beat.opted_out:
+                    if finding is not None and not cut_over and not _due(finding, asked_at, beat):
+                        continue
+                    async with shared.calls:
+                        finding = await ask(
+                            Check(self.check), run.partner, beat.campaign, shared.world.partner_center
+                        )
+                    asked_at = beat.now_at
+                    self._say(finding)
+                    await shared.world.ledger.record_finding(run.run_id, finding, at=beat.now_at)
+                word = watch_word(
+                    finding, cut_over=cut_over, opted_out=beat.opted_out, once=run.mode == "plan"
+                )
+                if word is not WatchWord.WAIT:
+                    return word, finding
+        raise AssertionError("the pulse never ends by itself")
+
+    def _say(self, finding: Finding) -> None:
+        if finding.answer in (Answer.MISSING, Answer.WAITING_FOR_MICROSOFT):
+            self.log.info("Outstanding. %s", finding.sentence)
+        elif finding.answer is Answer.CANNOT_TELL:
+            self.log.warning("No answer yet. %s", finding.reason)
+
+
+def _due(last: Finding, asked_at: datetime | None, beat: Beat) -> bool:
+    if asked_at is None:
+        return True
+    cadence = timedelta(minutes=beat.campaign.cadence.check_every_minutes)
+    if last.answer is Answer.CANNOT_TELL:
+        cadence = min(cadence, _UNCLEAR_EVERY)
+    return beat.now_at - asked_at >= cadence
+
+
+class GateTrigger(BaseTrigger):
+    """Opens once a moment of the campaign is over, wherever that moment is moved to while it waits."""
+
+    def __init__(self, moment: str, run_id: str) -> None:
+        super().__init__()
+        self.moment = moment
+        self.run_id = run_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "include.nce.orchestration.triggers.GateTrigger",
+            {"moment": self.moment, "run_id": self.run_id},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        from include.nce.orchestration.pulse import pulse
+
+        try:
+            async with pulse() as shared:
+                run = await shared.world.ledger.run(self.run_id)
+                if run.mode == "plan":
+                    self.log.info("Mode plan: nothing is bought, so nothing is waited for.")
+                    yield TaskSuccessEvent()
+                    return
+                told: datetime | None = None
+                async for beat in shared.beats(run):
+                    zone = beat.campaign.zone_of(run.partner.zone)
+                    opens_at = getattr(beat.campaign.moments, self.moment).instant(zone)
+                    if beat.now_at >= opens_at:
+                        break
+                    if opens_at != told:
+                        word = "Waiting until" if told is None else "The date was moved; now waiting until"
+                        self.log.info("%s %s UTC (%s).", word, f"{opens_at:%Y-%m-%d %H:%M}", self.moment)
+                        told = opens_at
+        except InputRefused as refused:
+            self.log.error("%s", refused)
+            yield TaskFailedEvent()
+            return
+        self.log.info("%s is over (%s UTC): going on.", self.moment, f"{opens_at:%Y-%m-%d %H:%M}")
+        yield TaskSuccessEvent()
+
+
+class CoverageTrigger(BaseTrigger):
+    """Looks at one batch until its NCE subscriptions are active, or until waiting on would withhold others.
+
+    `resumes` tells whether a deferred task goes on afterwards (its event is for it) or the task ends here.
+    """
+
+    def __init__(self, run_id: str, batch_no: int | str, resumes: bool = False) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.batch_no = batch_no
+        self.resumes = resumes
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "include.nce.orchestration.triggers.CoverageTrigger",
+            {"run_id": self.run_id, "batch_no": self.batch_no, "resumes": self.resumes},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        from include.nce.orchestration.pulse import pulse
+        from include.nce.steps.confirm_nce import confirm_nce
+
+        try:
+            async with pulse() as shared:
+                world = shared.world
+                run = await world.ledger.run(self.run_id)
+                plan_id = await world.ledger.latest_plan_id(self.run_id)
+                looked_at: datetime | None = None
+                told = ""
+                async for beat in shared.beats(run):
+                    every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
+                    if looked_at is not None and beat.now_at - looked_at < every:
+                        continue
+                    looked_at = beat.now_at
+                    try:
+                        async with shared.calls:
+                            coverage = await confirm_nce(
+                                self.run_id,
+                                plan_id,
+                                int(self.batch_no),
+                                partner_center=world.partner_center,
+                                ledger=world.ledger,
+                                clock=world.clock,
+                            )
+                    except PartnerCenterFault as fault:
+                        self.log.warning("Partner Center does not answer, it is asked again: %s", fault.sentence)
+                        continue
+                    said = f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
+                    if said != told:
+                        self.log.info(said)
+                        told = said
+                    if coverage.worth_cancelling(
+                        beat.now_at, beat.campaign.cadence.coverage_quiet_minutes
+                    ):
+                        break
+        except InputRefused as refused:
+            self.log.error("%s", refused)
+            yield TaskFailedEvent()
+            return
+        if self.resumes:
+            yield TriggerEvent({"pending": coverage.pending})
+        else:
+            yield TaskSuccessEvent()

@@ -1,0 +1,565 @@
+"""`buy_nce`: the only place that sends something which costs money.
+
+Every purchase is an intention on record, one send, an answer on record. What was sent and not answered is
+looked up before anything else happens to it, and sent again only with the same request id. Who does not hold
+the single-writer lock of a subscription sends nothing for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from include.nce.domain.campaign import Campaign
+from include.nce.domain.conversion import (
+    RETRIABLE_STATES,
+    ConversionRequest,
+    ConversionState,
+    Migration,
+    MigrationState,
+    Route,
+    refused_from,
+)
+from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.subscription import (
+    CatalogueTarget,
+    Status,
+    Subscription,
+    SubscriptionKind,
+)
+from include.nce.steps.honour_opt_out import current_ruling
+from include.nce.steps.ports import (
+    Answered,
+    Busy,
+    Clock,
+    Command,
+    Conversion,
+    Ledger,
+    PartnerCenter,
+    Purchase,
+    PurchaseLine,
+    Run,
+    SingleWriter,
+)
+
+Pause = Callable[[float], Awaitable[None]]
+
+PASSES = 4
+"""How often lines that only need a little time are taken up before the batch goes on without them."""
+LONGEST_PAUSE_SECONDS = 60.0
+SHORTEST_PAUSE_SECONDS = 2.0
+
+MIGRATION = "create_migration"
+CHECKOUT = "check_out"
+
+
+class LockLost(Exception):
+    """The single-writer lock is gone: somebody else may be sending, so this process must not."""
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """How many lines of the batch are in which state, and a sentence for each that is not on its way."""
+
+    states: dict[str, int]
+    unresolved: tuple[str, ...] = ()
+
+
+@dataclass
+class _Desk:
+    """What one execution of the step works with; the holdings of the customer at hand are read once."""
+
+    run: Run
+    partner_center: PartnerCenter
+    ledger: Ledger
+    clock: Clock
+    holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+
+    async def fresh(self, customer_id: str) -> Sequence[Subscription]:
+        if customer_id not in self.holdings:
+            self.holdings.clear()
+            self.holdings[customer_id] = await self.partner_center.subscriptions_of(customer_id)
+        return self.holdings[customer_id]
+
+    async def move(
+        self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
+    ) -> None:
+        now_at = await self.clock.now()
+        for conversion in bundle:
+            await self.ledger.advance(conversion.conversion_id, state, reason, at=now_at, **facts)
+
+    async def answer(
+        self,
+        command: Command,
+        verdict: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        correlation_id: str | None = None,
+        body: Any = None,
+    ) -> None:
+        await self.ledger.note_answer(
+            command.command_id, at=await self.clock.now(), verdict=verdict, status=status, code=code,
+            correlation_id=correlation_id, body=body,
+        )  # fmt: skip
+
+
+async def buy_nce(
+    run_id: str,
+    plan_id: int,
+    batch_no: int,
+    *,
+    partner_center: PartnerCenter,
+    ledger: Ledger,
+    clock: Clock,
+    pause: Pause,
+) -> BatchReport:
+    """Buys the New Commerce subscription for each line of the batch, most urgent first.
+
+    Right before each purchase the opt-outs, the dates and the subscription itself are looked at once more.
+    What is already bought is left alone, so clearing this task is safe. A line that cannot be bought is
+    written down with its reason and does not stop the others; the batch turns red for it at `cancel_legacy`,
+    after the others are finished. Red here only when the ledger cannot be reached: clear it.
+    """
+    run = await ledger.run(run_id)
+    desk = _Desk(run, partner_center, ledger, clock)
+    waiting = _bundles(await ledger.batch(run_id, plan_id, batch_no))
+    for attempt in range(PASSES):
+        if attempt:
+            await pause(min(max(desk.wait_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
+        desk.wait_seconds = 0.0
+        desk.holdings.clear()
+        waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
+        if not waiting:
+            break
+    return await report(run_id, plan_id, batch_no, ledger=ledger)
+
+
+_ON_ITS_WAY = frozenset(
+    {
+        ConversionState.ACCEPTED,
+        ConversionState.HANDS_OFF,
+        ConversionState.COVERED,
+        ConversionState.CONVERTED,
+        ConversionState.BY_OTHERS,
+    }
+)
+_NOT_BOUGHT_YET = RETRIABLE_STATES | {ConversionState.SENT, ConversionState.UNKNOWN}
+"""As far as is known. Whether what was sent has arrived is looked up first."""
+
+
+async def report(run_id: str, plan_id: int, batch_no: int, *, ledger: Ledger) -> BatchReport:
+    """The batch as it stands in the ledger."""
+    states: dict[str, int] = {}
+    unresolved = []
+    for line in await ledger.batch(run_id, plan_id, batch_no):
+        states[line.state.value] = states.get(line.state.value, 0) + 1
+        if line.state not in _ON_ITS_WAY:
+            unresolved.append(f"{line.legacy_id} is {line.state.value}: {line.reason or 'no reason noted'}")
+    return BatchReport(states, tuple(unresolved))
+
+
+def _bundles(lines: Sequence[Conversion]) -> list[list[Conversion]]:
+    """Each base with its add-ons, in the order of the plan."""
+    grouped: dict[str, list[Conversion]] = {}
+    for line in lines:
+        grouped.setdefault(line.base_id, []).append(line)
+    for base_id, members in grouped.items():
+        members.sort(key=lambda member: member.legacy_id != base_id)
+    return list(grouped.values())
+
+
+async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
+    """Take one bundle as far as it goes now. True when a little more time may take it further."""
+    keys = [member.legacy_id for member in bundle]
+    keys += [f"seats:{m.expected_product_and_sku}" for m in bundle if m.expected_product_and_sku]
+    try:
+        async with desk.ledger.single_writer(bundle[0].customer_id, *keys) as writer:
+            current = [await desk.ledger.conversion(member.conversion_id) for member in bundle]
+            return await _settle_alone(current, desk, writer)
+    except Busy:
+        return True
+
+
+async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWriter) -> bool:
+    # What is bought is left alone, also when it is only a part of the bundle.
+    bundle = [member for member in whole if member.state in _NOT_BOUGHT_YET]
+    if not bundle:
+        return False
+    base = bundle[0]
+    migrates = base.route is Route.MIGRATE
+    command = await desk.ledger.open_command(base.conversion_id, MIGRATION if migrates else CHECKOUT)
+    sent = command is not None and command.sent
+    try:
+        if sent and command is not None and migrates and await _find(bundle, command, desk):
+            return False
+        ordered = sent and not migrates and await _is_ordered(base, desk)
+        # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
+        stop = None if ordered else await _last_look(bundle, whole, desk, resending=sent)
+        if stop is not None:
+            state, reason = stop
+            if sent:
+                state, reason = ConversionState.UNKNOWN, f"sent before, unanswered, not sent again: {reason}"
+            await desk.move(bundle, state, reason)
+            return False
+        if migrates:
+            return await _migrate(bundle, desk, writer)
+        return await _purchase(bundle, command if sent else None, desk, writer)
+    except PartnerCenterFault as fault:
+        return await _read_failed(bundle, fault, desk, unknown=sent)
+
+
+async def _last_look(
+    bundle: Sequence[Conversion], whole: Sequence[Conversion], desk: _Desk, *, resending: bool
+) -> tuple[ConversionState, str] | None:
+    """Everything that may have changed since the plan. None: go on and buy."""
+    base = bundle[0]
+    campaign = await desk.ledger.campaign(desk.run.campaign)
+    now_at = await desk.clock.now()
+    if now_at < campaign.cut_over_at():
+        return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
+    ruling = await current_ruling(desk.run, desk.ledger)
+    verdict = ruling.for_customer(base.customer_id)
+    if verdict is OptOutVerdict.IN_TIME:
+        return ConversionState.HELD, "opted out in time: nothing is bought"
+    if verdict is OptOutVerdict.LATE:
+        return ConversionState.HELD, "an opt-out arrived after the deadline: a person decides"
+    holdings = {s.subscription_id: s for s in await desk.fresh(base.customer_id)}
+    for member in bundle:
+        stop = _still_convertible(member, holdings, campaign, now_at)
+        if stop is not None:
+            return stop
+    planned = {member.legacy_id for member in whole}
+    for held in holdings.values():
+        if held.parent_id == base.legacy_id and held.status is Status.ACTIVE and (
+            held.is_legacy and held.subscription_id not in planned
+        ):  # fmt: skip
+            return (
+                ConversionState.HELD,
+                f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
+            )
+    if base.route is Route.PURCHASE and not resending:
+        return await _bought_by_hand(bundle, holdings.values(), desk)
+    return None
+
+
+async def _bought_by_hand(
+    bundle: Sequence[Conversion], holdings: Iterable[Subscription], desk: _Desk
+) -> tuple[ConversionState, str] | None:
+    """An NCE subscription of the same product that nobody can place: neither success nor a reason to buy."""
+    ours = await desk.ledger.conversions(desk.run.run_id)
+    done = await desk.ledger.done(desk.run.campaign, desk.run.partner.partner)
+    known = {c.nce_subscription_id for c in ours} | {d.nce_subscription_id for d in done.values()}
+    orders = {c.order_id for c in ours if c.order_id is not None}
+    wanted = {m.expected_product_and_sku for m in bundle}
+    for held in holdings:
+        placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
+        alive = held.status in (Status.ACTIVE, Status.PENDING)
+        if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
+            return (
+                ConversionState.HELD,
+                f"NCE subscription {held.subscription_id} of the same product is there already: a person "
+                "confirms whether it replaces this one",
+            )
+    return None
+
+
+def _still_convertible(
+    member: Conversion, holdings: Mapping[str, Subscription], campaign: Campaign, now_at: datetime
+) -> tuple[ConversionState, str] | None:
+    successor = next((s for s in holdings.values() if s.migrated_from_id == member.legacy_id), None)
+    if successor is not None:
+        return (
+            ConversionState.BY_OTHERS,
+            f"somebody else moved it to NCE subscription {successor.subscription_id}",
+        )
+    legacy = holdings.get(member.legacy_id)
+    if legacy is None:
+        return ConversionState.REFUSED, "Partner Center does not list it any more"
+    if legacy.status is not Status.ACTIVE:
+        return ConversionState.REFUSED, f"it is {legacy.status.value}, no longer active"
+    if legacy.term_end_at is not None and now_at >= refused_from(legacy.term_end_at, campaign.safety):
+        return ConversionState.HELD, "it ends within 24 hours: a person decides about a full new term"
+    return None
+
+
+async def _migrate(bundle: Sequence[Conversion], desk: _Desk, writer: SingleWriter) -> bool:
+    base, add_ons = bundle[0], bundle[1:]
+    holdings = {s.subscription_id: s for s in await desk.fresh(base.customer_id)}
+
+    def asked(line: Conversion, *others: Conversion) -> ConversionRequest:
+        legacy = holdings[line.legacy_id]
+        return ConversionRequest(
+            legacy_id=line.legacy_id,
+            customer_id=line.customer_id,
+            term=line.term if line.term != legacy.term else None,
+            billing=line.billing if line.billing != legacy.billing else None,
+            seats=_seats(line, legacy),
+            add_ons=tuple(asked(other) for other in others),
+            reference=base.reference if line is base else None,
+        )
+
+    request = asked(base, *add_ons)
+    payload = {
+        "reference": base.reference,
+        "lines": [{"legacy": r.legacy_id, "seats": r.seats, "term": r.term, "billing": r.billing}
+                  for r in (request, *request.add_ons)],
+    }  # fmt: skip
+
+    async def send(command: Command) -> Answered:
+        migration, answered = await desk.partner_center.create_migration(
+            request, request_id=command.request_id
+        )
+        await _accept_migration(bundle, migration, desk)
+        return answered
+
+    return await _send(bundle, MIGRATION, payload, send, desk, writer)
+
+
+def _seats(line: Conversion, legacy: Subscription) -> int:
+    """As many as legacy has at this moment, or more where an override asks for more: never fewer."""
+    return max(line.seats or 0, legacy.seats)
+
+
+async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, desk: _Desk) -> None:
+    parts = {part.legacy_id: part for part in migration.flattened()}
+    # The base comes last: as long as it is not accepted, its add-ons are looked at again.
+    for member in reversed(bundle):
+        part = parts.get(member.legacy_id)
+        await desk.move(
+            [member],
+            ConversionState.ACCEPTED,
+            "Microsoft is migrating it",
+            migration_id=migration.migration_id,
+            nce_subscription_id=part.nce_subscription_id if part else None,
+            order_id=part.nce_order_id if part else None,
+        )
+
+
+async def _is_ordered(base: Conversion, desk: _Desk) -> bool:
+    if base.cart_id is None:
+        return False
+    cart = await desk.partner_center.cart(base.customer_id, base.cart_id)
+    return cart is not None and cart.ordered
+
+
+async def _purchase(
+    bundle: Sequence[Conversion], sent: Command | None, desk: _Desk, writer: SingleWriter
+) -> bool:
+    """A cart costs nothing and expires by itself, so until a checkout was sent it is simply made anew."""
+    base = bundle[0]
+    if sent is None:
+        made = await _fill_cart(bundle, desk)
+        if made is None:
+            return False
+        cart_id, lines = made
+    else:
+        cart_id = str(sent.payload["cart"])
+        lines = [
+            PurchaseLine(line["legacy"], CatalogueTarget.model_validate(line["item"]), line["seats"])
+            for line in sent.payload["lines"]
+        ]
+        if await desk.partner_center.cart(base.customer_id, cart_id) is None:
+            await desk.move(
+                bundle, ConversionState.STRANDED,
+                f"cart {cart_id} was sent to checkout and is gone: a person looks for its order",
+            )  # fmt: skip
+            return False
+
+    async def send(command: Command) -> Answered:
+        purchase, answered = await desk.partner_center.check_out(
+            base.customer_id, cart_id, lines, request_id=command.request_id
+        )
+        await _accept_purchase(bundle, purchase, desk)
+        return answered
+
+    payload = {
+        "cart": cart_id,
+        "lines": [{"legacy": line.legacy_id, "seats": line.seats, "item": line.target.model_dump()}
+                  for line in lines],
+    }  # fmt: skip
+    return await _send(bundle, CHECKOUT, payload, send, desk, writer)
+
+
+async def _fill_cart(bundle: Sequence[Conversion], desk: _Desk) -> tuple[str, Sequence[PurchaseLine]] | None:
+    """A new cart, noted with the base. None when there is nothing to check out; the lines say why."""
+    base = bundle[0]
+    campaign = await desk.ledger.campaign(desk.run.campaign)
+    holdings = {s.subscription_id: s for s in await desk.fresh(base.customer_id)}
+    lines = []
+    for member in bundle:
+        target = _target(member, campaign)
+        if target is None:
+            why = f"no purchase mapping for offer {member.offer_id}"
+            await desk.move(bundle, ConversionState.REFUSED, why)
+            return None
+        lines.append(PurchaseLine(member.legacy_id, target, _seats(member, holdings[member.legacy_id])))
+    cart, _ = await desk.partner_center.create_cart(
+        base.customer_id, lines, partner_mpn_id=desk.run.partner.mpn_id, request_id=str(uuid.uuid4())
+    )
+    if cart.faults:
+        why = "; ".join(f"{fault.description} (code {fault.code})" for fault in cart.faults)
+        await desk.move(bundle, ConversionState.REFUSED, f"Partner Center refuses the cart: {why}")
+        return None
+    await desk.move(bundle, ConversionState.PLANNED, "cart made", cart_id=cart.cart_id)
+    return cart.cart_id, lines
+
+
+def _target(member: Conversion, campaign: Campaign) -> CatalogueTarget | None:
+    offer = campaign.offer(member.offer_id)
+    if offer is None or offer.purchase is None:
+        return None
+    changes = {"term": member.term, "billing": member.billing}
+    return offer.purchase.model_copy(update={k: v for k, v in changes.items() if v is not None})
+
+
+async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, desk: _Desk) -> None:
+    """A success can carry errors: each line is accepted or refused on its own, the base last."""
+    refused = {fault.legacy_id: fault for fault in purchase.faults}
+    for member in reversed(bundle):
+        order_id = purchase.order_ids.get(member.legacy_id)
+        if order_id is None:
+            fault = refused.get(member.legacy_id) or refused.get(None)
+            why = f"{fault.description} (code {fault.code})" if fault else "no order came back for it"
+            await desk.move([member], ConversionState.REFUSED, f"Partner Center refuses: {why}")
+            continue
+        await desk.move(
+            [member],
+            ConversionState.ACCEPTED,
+            "ordered, waiting until it is active",
+            order_id=order_id,
+            nce_subscription_id=purchase.subscription_ids.get(member.legacy_id),
+        )
+
+
+async def _send(
+    bundle: Sequence[Conversion],
+    kind: str,
+    payload: dict[str, Any],
+    send: Callable[[Command], Awaitable[Answered]],
+    desk: _Desk,
+    writer: SingleWriter,
+) -> bool:
+    """Intention, note, one send, answer. True when a little more time may help."""
+    base = bundle[0]
+    command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
+    if not command.sent and command.payload != payload:
+        # Left behind by a crash and never sent; what is sent now is another one.
+        await desk.answer(command, "not_found", body={"never_sent": True})
+        command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
+    await desk.move(bundle, ConversionState.SENT)
+    await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
+    if not await writer.still_held():
+        raise LockLost(f"the lock of subscription {base.legacy_id} is gone; nothing was sent")
+    try:
+        answered = await send(command)
+    except PartnerCenterFault as fault:
+        return await _write_failed(bundle, command, fault, desk)
+    await desk.answer(
+        command, "accepted", status=answered.status, correlation_id=answered.correlation_id,
+        body=answered.body,
+    )  # fmt: skip
+    return False
+
+
+def _outcome_unknown(command: Command, fault: PartnerCenterFault) -> bool:
+    """What was sent may have arrived, now or the time before."""
+    if fault.leaves_effect_unknown:
+        return True
+    if command.kind == CHECKOUT and fault.status == 409:
+        return True  # 800064, the cart is being processed: somebody submitted it, and only we know it
+    return command.sent and fault.failure_class in (FailureClass.WAIT, FailureClass.RECONCILE)
+
+
+async def _write_failed(
+    bundle: Sequence[Conversion], command: Command, fault: PartnerCenterFault, desk: _Desk
+) -> bool:
+    lost = _outcome_unknown(command, fault)
+    await desk.answer(
+        command, "lost" if lost else "refused", status=fault.status, code=fault.code,
+        correlation_id=fault.correlation_id, body=fault.body,
+    )  # fmt: skip
+    if lost:
+        await desk.move(bundle, ConversionState.UNKNOWN, f"no usable answer: {fault.sentence}")
+        desk.wait_seconds = max(desk.wait_seconds, fault.retry_after_seconds or 0.0)
+        return True
+    if fault.failure_class is FailureClass.WAIT:
+        return await _wait(bundle, fault, desk)
+    if fault.failure_class is FailureClass.RECONCILE:
+        desk.holdings.clear()
+        holdings = await desk.fresh(bundle[0].customer_id)
+        successor = next((s for s in holdings if s.migrated_from_id == bundle[0].legacy_id), None)
+        if successor is not None:
+            await desk.move(
+                bundle,
+                ConversionState.BY_OTHERS,
+                f"somebody else moved it to NCE subscription {successor.subscription_id}",
+            )
+            return False
+    await desk.move(bundle, ConversionState.REFUSED, fault.sentence)
+    return False
+
+
+async def _wait(bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: _Desk) -> bool:
+    """Nothing was bought; the answer says how long to wait. True when this execution has that patience."""
+    seconds = fault.retry_after_seconds if fault.retry_after_seconds is not None else SHORTEST_PAUSE_SECONDS
+    not_before_at = await desk.clock.now() + timedelta(seconds=seconds)
+    await desk.move(bundle, ConversionState.WAITING, fault.sentence, not_before_at=not_before_at)
+    desk.wait_seconds = max(desk.wait_seconds, seconds)
+    return seconds <= LONGEST_PAUSE_SECONDS
+
+
+async def _read_failed(
+    bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: _Desk, *, unknown: bool
+) -> bool:
+    """A look failed, so nothing was sent now. What was unknown before stays unknown."""
+    if unknown:
+        await desk.move(bundle, ConversionState.UNKNOWN, f"could not be looked up: {fault.sentence}")
+        return fault.failure_class in (FailureClass.WAIT, FailureClass.LOOK_FIRST)
+    if fault.failure_class is FailureClass.WAIT:
+        return await _wait(bundle, fault, desk)
+    if fault.failure_class is FailureClass.LOOK_FIRST:
+        await desk.move(bundle, ConversionState.WAITING, fault.sentence)
+        return True
+    await desk.move(bundle, ConversionState.REFUSED, fault.sentence)
+    return False
+
+
+async def _find(bundle: Sequence[Conversion], command: Command, desk: _Desk) -> bool:
+    """Look whether the migration that was sent has arrived. True when that settles it, either way."""
+    base = bundle[0]
+    ours: list[Migration] = []
+    others: list[Migration] = []
+    async for migration in desk.partner_center.migrations(
+        customer_id=base.customer_id, legacy_id=base.legacy_id
+    ):
+        if migration.reference != base.reference:
+            others.append(migration)
+        elif migration.migration_id != base.migration_id:  # the one known already is of an earlier try
+            ours.append(migration)
+    if ours:
+        latest = max(ours, key=lambda m: m.started_at.timestamp() if m.started_at else 0.0)
+        await desk.answer(command, "found", body=_sight(latest))
+        await _accept_migration(bundle, latest, desk)
+        return True
+    standing = next((m for m in others if m.state is not MigrationState.FAILED), None)
+    if standing is None:
+        return False
+    await desk.answer(command, "refused", body=_sight(standing))
+    await desk.move(
+        bundle, ConversionState.BY_OTHERS, f"somebody else's migration {standing.migration_id} has it"
+    )
+    return True
+
+
+def _sight(migration: Migration) -> dict[str, Any]:
+    return {
+        "migration": migration.migration_id,
+        "state": migration.state.value,
+        "reference": migration.reference,
+    }

@@ -1,0 +1,59 @@
+"""`close_run`: the last task of every run. Its colour is the run's colour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.outcome import RunOutcome, worst
+from include.nce.domain.plan import outcome_of
+from include.nce.domain.readiness import Answer, Finding
+from include.nce.steps.ports import Clock, Ledger
+
+
+@dataclass(frozen=True)
+class Closed:
+    outcome: RunOutcome
+    sentence: str
+
+
+async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger, clock: Clock) -> Closed:
+    """Closes the run in the ledger with the worst thing that is true of this partner.
+
+    Green: converted, scheduled for later, opted out, or held for a person without anything failing. Red: a
+    check is still missing (blocked), a subscription is unresolved, or a task failed. The run's note carries
+    the same sentence. Once the reason is gone, start the partner again or clear the task that is named.
+    """
+    run = await ledger.run(run_id)
+    findings = await ledger.findings(run_id)
+    classes = await ledger.effective_classes(run_id)
+    ruling = await ledger.opt_out_ruling(run_id)
+    opted_out = ruling is not None and ruling.partner is OptOutVerdict.IN_TIME
+    blocking = [] if opted_out else [f for f in findings if _blocks(f)]
+    if run.mode == "plan":
+        outcome = worst([RunOutcome.PLANNED, *([RunOutcome.BLOCKED] if blocking else [])])
+    else:
+        outcome = outcome_of(list(classes.values()), blocked=bool(blocking), opted_out=opted_out)
+    # A check that is red because of its answer is told by its finding.
+    told = {f.check.value for f in findings if not f.satisfied}
+    own_failures = [task for task in failed_tasks if task not in told]
+    if own_failures and outcome not in (RunOutcome.FAILED, RunOutcome.UNRESOLVED):
+        outcome = RunOutcome.FAILED
+
+    parts = []
+    if own_failures:
+        parts.append(f"Failed: {', '.join(own_failures)}; look at the log of the first one, then clear it.")
+    parts.extend(f.sentence for f in blocking)
+    counted = Counter(classes.values())
+    words = ", ".join(f"{counted[k]} {k.value}" for k in SubscriptionClass if counted[k])
+    parts.append(f"Subscriptions: {words}." if words else "No subscriptions.")
+    sentence = " ".join(parts)
+    await ledger.close_run(run_id, outcome.value, sentence, at=await clock.now())
+    return Closed(outcome, sentence)
+
+
+def _blocks(finding: Finding) -> bool:
+    return finding.blocks_partner or finding.answer is Answer.CANNOT_TELL

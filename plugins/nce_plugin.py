@@ -1,0 +1,10 @@
+"""What this project adds to Airflow itself. Kept to names: plugins load in every Airflow process."""
+
+from airflow.plugins_manager import AirflowPlugin
+
+from include.nce.orchestration import run_note
+
+
+class NcePlugin(AirflowPlugin):
+    name = "nce"
+    listeners = [run_note]

@@ -1,0 +1,1 @@
+"""The rehearsal: a whole campaign against the simulator, followed and compared with its story."""

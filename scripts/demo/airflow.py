@@ -1,0 +1,134 @@
+"""Airflow as the rehearsal sees it: start the campaign, ask how it goes.
+
+Starts through the REST API, as an operator's script would. How much is at work is counted in the metadata
+database: once a second, for thousands of task instances, that is one cheap query instead of many pages.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+from sqlalchemy.engine import URL
+
+from scripts.stack.errors import NotAnswering, StackError
+
+KNOWN_SECONDS = 120
+CAMPAIGN_DAG = "nce_campaign"
+OUR_DAGS = "nce\\_%"
+AT_WORK = ("scheduled", "queued", "running", "up_for_retry", "restarting")
+
+_BUSY = """
+select exists (select from task_instance where state = any(%s) and dag_id like %s)
+    or exists (
+        select from dag_run join dag using (dag_id)
+        where dag_run.state = 'queued' and dag_id like %s and not dag.is_paused)
+"""
+_RED = "select count(*) from task_instance where state = 'failed' and dag_id like %s"
+
+
+class Airflow:
+    """A client of the REST API for one user. Raises StackError when it does not answer as it should."""
+
+    def __init__(
+        self, address: str, user: str, password: str, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._address = address
+        self._user, self._password = user, password
+        self._http = httpx.Client(base_url=address, timeout=30, trust_env=False, transport=transport)
+
+    def start_campaign(self, run_id: str, conf: dict[str, Any]) -> None:
+        """Start the campaign DAG as `run_id`; a run of that name is kept as it is."""
+        self._wait_until_known(CAMPAIGN_DAG)
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        answer = self._send("POST", f"/api/v2/dags/{CAMPAIGN_DAG}/dagRuns", body)
+        if answer.status_code not in (200, 201, 409):
+            raise StackError(f"Airflow would not start {CAMPAIGN_DAG} ({_detail(answer)}).")
+
+    def campaign_state(self, run_id: str) -> str:
+        """State of that run as Airflow calls it (queued, running, success, failed); `none`: no such run."""
+        answer = self._send("GET", f"/api/v2/dags/{CAMPAIGN_DAG}/dagRuns/{run_id}")
+        if answer.status_code == 404:
+            return "none"
+        if answer.status_code != 200:
+            raise NotAnswering(f"Airflow does not tell how {run_id} goes ({_detail(answer)}).")
+        return str(answer.json()["state"])
+
+    def run_page(self, run_id: str) -> str:
+        """Address of the run's page."""
+        return f"{self._address}/dags/{CAMPAIGN_DAG}/runs/{run_id}"
+
+    def _wait_until_known(self, dag_id: str) -> None:
+        deadline = time.monotonic() + KNOWN_SECONDS
+        while self._send("GET", f"/api/v2/dags/{dag_id}").status_code != 200:
+            faults = self._send("GET", "/api/v2/importErrors").json().get("import_errors", [])
+            if faults:
+                last_line = faults[0]["stack_trace"].strip().splitlines()[-1]
+                raise StackError(f"Airflow cannot load {faults[0]['filename']}: {last_line}")
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"Airflow does not know {dag_id} after {KNOWN_SECONDS} s; read the log dag-processor.log."
+                )
+            time.sleep(1)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        try:
+            if "Authorization" not in self._http.headers:
+                self._log_in()
+            answer = self._http.request(method, path, json=body)
+            if answer.status_code == 401:  # the token's day is over
+                self._log_in()
+                answer = self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise NotAnswering(
+                f"Airflow at {self._address} does not answer ({error}); run `make status`."
+            ) from error
+        return answer
+
+    def _log_in(self) -> None:
+        answer = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
+        if answer.status_code not in (200, 201):
+            raise StackError(
+                f"Airflow refuses the login of {self._user} ({_detail(answer)}); run `make reset`."
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Counts what Airflow has in hand of our DAGs, from its metadata database."""
+
+    metadata: URL
+
+    def at_work(self) -> bool:
+        """Whether any task is about to run, runs or is to be tried again, or any run is about to begin."""
+        return bool(self._ask(_BUSY, [list(AT_WORK), OUR_DAGS, OUR_DAGS]))
+
+    def reds(self) -> int:
+        """How many tasks stand red and wait for somebody."""
+        return int(self._ask(_RED, [OUR_DAGS]))
+
+    def _ask(self, query: str, values: list[object]) -> Any:
+        try:
+            with psycopg.connect(
+                self.metadata.set(drivername="postgresql").render_as_string(hide_password=False),
+                connect_timeout=5,
+                options="-c statement_timeout=5000",
+            ) as connection:
+                row = connection.execute(query.encode(), values).fetchone()
+        except psycopg.Error as error:
+            reason = str(error).strip() or type(error).__name__
+            raise NotAnswering(
+                f"Airflow's database cannot be asked ({reason}); run `make status`."
+            ) from error
+        return row[0] if row else None
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return f"HTTP {answer.status_code}: {answer.json()['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}"

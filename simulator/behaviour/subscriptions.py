@@ -1,0 +1,268 @@
+"""Subscriptions: what their term end brings, and which updates Partner Center takes.
+
+Sources: update-a-subscription-by-id, suspend-a-subscription, reactivate-a-suspended-a-subscription
+(06/13/2022), change-the-quantity-of-a-subscription (10/10/2023), subscription-lifecycle (08/04/2023),
+new-commerce-cancellation-policy (07/27/2023). Leaves migrations and purchases to their own files.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, time, timedelta, timezone
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from simulator.errors import Refusal
+from simulator.records import By, Origin, PendingUpdate, SubscriptionRecord
+from simulator.schema import MigrationPlan, add_term
+from simulator.world import CANCELLATION_WINDOW, World
+
+
+class SubscriptionUpdate(BaseModel):
+    """The part of a PATCHed subscription that is not read-only. A missing `autoRenewEnabled` means false."""
+
+    model_config = ConfigDict(extra="ignore")
+    status: str | None = None
+    quantity: int | None = None
+    auto_renew: bool = Field(default=False, alias="autoRenewEnabled")
+    billing_cycle: str | None = Field(default=None, alias="billingCycle")
+    friendly_name: str | None = Field(default=None, alias="friendlyName")
+    partner_id: str | None = Field(default=None, alias="partnerId")
+    next_term: dict[str, Any] | None = Field(default=None, alias="scheduledNextTermInstructions")
+
+
+def etag(row: SubscriptionRecord) -> str:
+    """The ETag of a legacy subscription, in the form of the examples: base64 of id and version."""
+    text = json.dumps({"id": row.id.lower(), "version": row.version}, separators=(",", ":"))
+    return base64.b64encode(text.encode()).decode()
+
+
+# What happens by itself
+
+
+def on_moment(world: World, row: SubscriptionRecord) -> None:
+    """A subscription becomes active, an accepted update takes effect, or the term ends."""
+    if row.status == "pending" and row.active_at is not None and row.active_at <= world.now:
+        row.status = "active"
+    elif row.pending_update is not None and row.pending_update.at <= world.now:
+        changes, row.pending_update = row.pending_update.changes, None
+        _apply(world, row, SubscriptionUpdate.model_validate(changes), "caller")
+    elif row.status in ("active", "suspended") and row.ends_at <= world.now:
+        _end_of_term(world, row)
+
+
+def _end_of_term(world: World, row: SubscriptionRecord) -> None:
+    if row.status == "active" and row.auto_renew and _may_renew(world, row):
+        last_day = row.ends_at + timedelta(seconds=1) if row.line == "nce" else row.ends_at
+        row.starts_at = last_day
+        next_end = add_term(last_day, row.term)
+        row.ends_at = next_end - timedelta(seconds=1) if row.line == "nce" else next_end
+        row.version += 1
+        if row.line == "nce":
+            row.cancellable_until = last_day + CANCELLATION_WINDOW
+        return
+    row.ended_at = world.now
+    row.version += 1
+    if row.status == "active":
+        row.status = world.scenario.rules.unrenewed_becomes if row.line == "legacy" else "expired"
+        if row.status == "suspended":
+            row.suspended_by, row.suspended_at = "microsoft", world.now
+            row.ends_at = world.now + timedelta(days=90)
+    else:
+        row.status = "deleted"
+
+
+def _may_renew(world: World, row: SubscriptionRecord) -> bool:
+    if row.line != "legacy" or row.segment != "commercial":
+        return True
+    return row.ends_at.astimezone(timezone.utc).date() <= world.scenario.rules.last_legacy_renewal_on
+
+
+# What callers do
+
+
+def update(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate, if_match: str | None) -> bool:
+    """Takes a PATCH: raises `Refusal`, or applies it; false = accepted, takes effect later (202)."""
+    if if_match is not None and row.line != "nce" and if_match.strip('"') not in ("*", etag(row)):
+        raise Refusal(2055)
+    check(world, row, wanted)
+    takes = world.scenario.rules.updates_take
+    if takes > timedelta(0):
+        changes = wanted.model_dump(mode="json", by_alias=True)
+        row.pending_update = PendingUpdate(at=world.now + takes, changes=changes)
+        return False
+    _apply(world, row, wanted, "caller")
+    return True
+
+
+def check(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate) -> None:
+    """Refuses an update that Partner Center would refuse."""
+    status = (wanted.status or row.status).lower()
+    if row.status == "deleted":
+        raise Refusal(2011)
+    if row.status in ("expired", "disabled"):
+        raise Refusal(900279)
+    if row.status == "pending":
+        raise Refusal(800081)
+    if row.pending_update is not None:
+        raise Refusal(800082)
+    if row.migration is not None and not world.migrations[row.migration].status == "Completed":
+        raise Refusal(900278)
+    if wanted.billing_cycle and wanted.billing_cycle.replace("_", "").lower() != row.billing.replace("_", ""):
+        raise Refusal(2054)
+    if status != row.status:
+        _check_status(world, row, status)
+    if wanted.quantity is not None and wanted.quantity != row.seats:
+        _check_quantity(world, row, wanted.quantity)
+    if wanted.partner_id and wanted.partner_id != row.partner_id:
+        if world.partner_with_mpn(wanted.partner_id) is None:
+            raise Refusal(800015, wanted.partner_id)
+        if not world.valid_partner_of_record(wanted.partner_id):
+            raise Refusal(800016, wanted.partner_id)
+
+
+def _check_status(world: World, row: SubscriptionRecord, status: str) -> None:
+    if status == "deleted":
+        if row.line != "nce":
+            raise Refusal(800063)
+        if row.cancellable_until is None or world.now > row.cancellable_until:
+            raise Refusal(900117)
+    elif status == "active":
+        undone_migration = (
+            row.migrated_to is not None and not world.scenario.rules.reactivation_after_migration
+        )
+        if undone_migration or (row.ended_at or row.ends_at) <= world.now:
+            raise Refusal(800040, row.status, status)
+    elif status != "suspended":
+        raise Refusal(800040, row.status, status)
+
+
+def _check_quantity(world: World, row: SubscriptionRecord, quantity: int) -> None:
+    if row.status == "suspended":
+        raise Refusal(800091 if row.line == "nce" else 2001)
+    if row.line != "nce":
+        if quantity < 1:
+            raise Refusal(2002)
+        return
+    product, sku, _ = row.offer_id.split(":")
+    limits = world.skus[f"{product}:{sku}"]
+    cap = world.seat_cap(row.offer_id)
+    if not limits.min <= quantity <= limits.max:
+        raise Refusal(2002)
+    if cap is not None and world.owned_seats(row.customer, product) - row.seats + quantity > cap:
+        raise Refusal(2002, f"A customer may have {cap} seats of the product.")
+    if quantity < row.seats and row.seats - quantity > _seats_that_may_go_back(world, row):
+        raise Refusal(800090)
+
+
+def _seats_that_may_go_back(world: World, row: SubscriptionRecord) -> int:
+    if row.cancellable_until is not None and world.now <= row.cancellable_until:
+        return row.seats
+    return sum(seats for seats, until in row.seats_back if world.now <= until)
+
+
+def _apply(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate, by: By) -> None:
+    row.auto_renew = wanted.auto_renew
+    row.next_term = wanted.next_term
+    if wanted.friendly_name is not None:
+        row.friendly_name = wanted.friendly_name
+    if wanted.partner_id:
+        row.partner_id = wanted.partner_id
+    if wanted.quantity is not None and wanted.quantity != row.seats:
+        change_seats(world, row, wanted.quantity)
+    if wanted.status is not None and wanted.status.lower() != row.status:
+        change_status(world, row, wanted.status.lower(), by)
+    row.version += 1
+
+
+def change_seats(world: World, row: SubscriptionRecord, seats: int) -> None:
+    """Sets the seats; what an increase added may go back within seven days."""
+    if row.line == "nce" and seats > row.seats:
+        row.seats_back = [*row.seats_back, (seats - row.seats, world.now + CANCELLATION_WINDOW)]
+    row.seats = seats
+
+
+def change_status(world: World, row: SubscriptionRecord, status: str, by: By) -> None:
+    """Suspends, reactivates or cancels, without asking whether it may."""
+    if status == "suspended":
+        row.status, row.suspended_by, row.suspended_at = "suspended", by, world.now
+        if row.line == "nce":
+            row.auto_renew = False
+    elif status == "active":
+        row.status, row.suspended_by, row.suspended_at = "active", None, None
+    else:
+        row.status, row.ended_at = "deleted", world.now
+    row.version += 1
+
+
+# New-commerce subscriptions come into being
+
+
+def nce_end(last_day: datetime) -> datetime:
+    """The exact end of a term whose last day this is."""
+    return datetime.combine(last_day.date(), time(23, 59, 59), timezone.utc)
+
+
+def full_term_end(start: datetime, term: str) -> datetime:
+    """The exact end of a term that starts now: the day before the same date, a term later."""
+    return nce_end(add_term(start, term) - timedelta(days=1))
+
+
+def create_nce(
+    world: World,
+    *,
+    key: str,
+    customer: str,
+    partner: str,
+    item: str,
+    seats: int,
+    term: str,
+    billing: str,
+    ends_at: datetime,
+    partner_id: str,
+    order_id: str,
+    created_by: Origin,
+    active_at: datetime,
+    auto_renew: bool = True,
+    friendly_name: str | None = None,
+    promotion: str | None = None,
+    migrated_from: str | None = None,
+    name: str | None = None,
+) -> SubscriptionRecord:
+    """A new new-commerce subscription: pending until `active_at`, cancellable for 168 hours from now."""
+    product_id, sku_id, _ = item.split(":")
+    product = world.products.get(product_id)
+    sku = world.skus.get(f"{product_id}:{sku_id}")
+    title = (sku.title if sku else None) or (product.title if product else item)
+    return world.subscriptions.add(
+        SubscriptionRecord(
+            id=key,
+            key=name,
+            customer=customer,
+            partner=partner,
+            line="nce",
+            offer_id=item,
+            name=title,
+            friendly_name=friendly_name or title,
+            segment=product.segment if product else "commercial",
+            seats=seats,
+            term=term,
+            term_shown=True,
+            billing=billing.lower(),
+            created_at=world.now,
+            starts_at=world.now,
+            ends_at=ends_at,
+            auto_renew=auto_renew,
+            status="pending" if active_at > world.now else "active",
+            active_at=active_at,
+            partner_id=partner_id,
+            promotion=promotion,
+            order_id=order_id,
+            created_by=created_by,
+            migrated_from=migrated_from,
+            cancellable_until=world.now + CANCELLATION_WINDOW,
+            plan=MigrationPlan(),
+        )
+    )

@@ -1,0 +1,277 @@
+"""The client against the payloads Microsoft documents, one test for each file.
+
+`NCE_CONTRACT_EXAMPLES=<folder>` selects another folder with an `index.json` of the same form: file name to
+`resource`, `kind`, `status`, `method` and `path`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.nce.partner_center.errors import (
+    AlreadyExists,
+    ChangeRefused,
+    InvalidRequest,
+    PartnerCenterError,
+    PersonDecides,
+    Throttled,
+    error_for_answer,
+)
+from include.nce.partner_center.models import (
+    agreements,
+    audit,
+    carts,
+    catalogue,
+    customers,
+    migrations,
+    orders,
+    profiles,
+    promotions,
+    relationships,
+    subscriptions,
+)
+from include.nce.partner_center.models.reading import (
+    RequestModel,
+    WireModel,
+    read_collection,
+    read_moment,
+)
+from include.nce.partner_center.subscriptions import _changed
+
+FOLDER = Path(os.environ.get("NCE_CONTRACT_EXAMPLES") or Path(__file__).parent / "examples")
+INDEX: dict[str, dict[str, Any]] = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))
+
+RESOURCES: dict[str, type[WireModel]] = {
+    "Agreement": agreements.Agreement,
+    "AgreementMetaData": agreements.AgreementMetadata,
+    "AgreementSignatureStatus": agreements.AgreementStatus,
+    "AuditRecord": audit.AuditRecord,
+    "Availability": catalogue.Availability,
+    "Cart": carts.Cart,
+    "CartCheckoutResult": carts.CartCheckoutResult,
+    "CustomTermEndDate": subscriptions.CustomTermEndDate,
+    "Customer": customers.Customer,
+    "CustomerCompanyProfile": customers.CompanyProfile,
+    "CustomerQualification": customers.Qualification,
+    "DirectSignedCustomerAgreementStatus": agreements.DirectSignStatus,
+    "LegalBusinessProfile": profiles.LegalBusinessProfile,
+    "MpnProfile": profiles.MpnProfile,
+    "NewCommerceEligibility": migrations.NewCommerceEligibility,
+    "NewCommerceMigration": migrations.NewCommerceMigration,
+    "NewCommerceMigrationEvent": migrations.MigrationEvent,
+    "NewCommerceMigrationSchedule": migrations.MigrationSchedule,
+    "Order": orders.Order,
+    "OrderLineItemProvisioningStatus": orders.OrderLineProvisioning,
+    "OrganizationProfile": profiles.OrganizationProfile,
+    "PartnerRelationship": relationships.Relationship,
+    "Product": catalogue.Product,
+    "Promotion": promotions.Promotion,
+    "PromotionEligibilities": promotions.PromotionEligibilities,
+    "RelationshipRequest": relationships.RelationshipRequest,
+    "ResellerValidation": relationships.ResellerValidations,
+    "Sku": catalogue.Sku,
+    "Subscription": subscriptions.Subscription,
+    "SubscriptionProvisioningStatus": subscriptions.SubscriptionProvisioningStatus,
+}
+NOT_ASKED_FOR = {
+    "ServiceCostsSummary": "costs play no part in a conversion",
+    "ServiceRequest": "support tickets play no part in a conversion",
+    "Transition": "upgrades between NCE products, not legacy to NCE",
+    "TransitionEligibility": "upgrades between NCE products, not legacy to NCE",
+    "WebhookEvent": "nothing here listens outside this machine",
+    "WebhookRegistration": "nothing here listens outside this machine",
+    "auth.token": "msal reads these",
+}
+KEPT_WITHOUT_A_NAME = {
+    "Availability.renewalInstructions",
+    "Sku.actions",
+    "Sku.inventoryVariables",
+    "Order.client",
+}
+"""Fields of resources we read that no rule of ours needs: kept as they came, without a name of their own."""
+
+REQUESTS: dict[str, type[RequestModel]] = {
+    "Agreement": agreements.AgreementConfirmation,
+    "Cart": carts.CartRequest,
+    "Customer.filter": customers.CustomerFilter,
+    "CustomerQualification": customers.QualificationRequest,
+    "NewCommerceEligibility": migrations.MigrationRequest,
+    "NewCommerceMigration": migrations.MigrationRequest,
+    "Order": orders.OrderRequest,
+    "PromotionEligibilities": promotions.PromotionEligibilityRequest,
+    "ResellerValidation": relationships.ResellerValidationRequest,
+}
+NEVER_SENT = {
+    "cart.create.request.legacy-addons.json": "nothing legacy is bought",
+    "cart.update.request.json": "an Azure reservation",
+    "order.create.request.legacy-reseller.json": "nothing legacy is bought",
+    "order.create.request.reservation.json": "an Azure reservation",
+    "order.create.request.reseller-attestation.json": "we always name the customer",
+    "migration.schedule.create.request.json": "this product times its conversions itself",
+    "migration.schedule.update.request.json": "this product times its conversions itself",
+}
+ERRORS: dict[int, type[PartnerCenterError]] = {
+    2000: InvalidRequest,
+    2001: ChangeRefused,
+    2200: PersonDecides,
+    2203: PersonDecides,
+    2204: PersonDecides,
+    2206: PersonDecides,
+    600061: AlreadyExists,
+    800090: ChangeRefused,
+}
+
+
+def files(kind: str) -> list[str]:
+    return sorted(name for name, entry in INDEX.items() if entry["kind"] == kind)
+
+
+def payload_of(name: str) -> Any:
+    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+def resource_of(name: str) -> str:
+    return str(INDEX[name]["resource"])
+
+
+def subject_of(name: str) -> str:
+    return resource_of(name).removesuffix(".collection")
+
+
+@pytest.mark.parametrize("name", [name for name in files("response") if subject_of(name) in RESOURCES])
+def test_every_documented_response_is_read_without_loss(name: str) -> None:
+    payload, model = payload_of(name), RESOURCES[subject_of(name)]
+    wrapped = isinstance(payload, list) or (isinstance(payload, dict) and "items" in payload)
+    if wrapped:
+        found = read_collection(model, payload)
+        assert found.unreadable == []
+        sent = payload if isinstance(payload, list) else payload["items"]
+        assert len(found) == len(sent)
+        pairs = list(zip(found, sent, strict=True))
+    else:
+        pairs = [(model.read(payload), payload)]
+    unnamed: set[str] = set()
+    for read, sent in pairs:
+        compare(read, sent, unnamed)
+    assert unnamed <= KEPT_WITHOUT_A_NAME
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in files("response") if resource_of(name).startswith("error")]
+)
+def test_every_documented_error_becomes_its_class(name: str) -> None:
+    status = INDEX[name]["status"] or 409
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    payload = json.loads(text)
+    error = error_for_answer(operation="ask", writes=False, status=status, headers={}, text=text)
+
+    assert type(error) is (Throttled if status == 429 else ERRORS[payload["code"]])
+    assert error.code == payload.get("code")
+    assert error.description == payload.get("description", payload.get("message"))
+    assert error.status_code == status
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in files("request") if resource_of(name) in REQUESTS and name not in NEVER_SENT],
+)
+def test_every_documented_request_we_make_can_be_made_exactly(name: str) -> None:
+    documented = payload_of(name)
+    written = REQUESTS[resource_of(name)].model_validate(as_documented_elsewhere(documented)).body()
+    assert plain(written) == plain(documented)
+
+
+@pytest.mark.parametrize("name", [name for name in files("request") if resource_of(name) == "Subscription"])
+def test_a_subscription_goes_back_whole_with_one_field_changed(name: str) -> None:
+    documented = payload_of(name)
+    subscription = subscriptions.Subscription.read(documented)
+    compare(subscription, documented, set())
+    sent = _changed(subscription.raw, {"status": "suspended"})
+
+    status = next(key for key in documented if key.lower() == "status")
+    assert sent == {**documented, status: "suspended"}
+
+
+def test_every_file_is_accounted_for() -> None:
+    assert {path.name for path in FOLDER.glob("*.json")} - {"index.json"} == set(INDEX)
+    known = set(RESOURCES) | set(NOT_ASKED_FOR) | set(REQUESTS) | {"CustomerQualification.v1"}
+    subjects = {subject_of(name) for name in INDEX}
+    assert {subject for subject in subjects if not subject.startswith("error")} <= known
+
+
+def compare(read: WireModel, sent: dict[str, Any], unnamed: set[str]) -> None:
+    """Every value that was sent is in the model, under a field of its own or kept beside them."""
+    names = {
+        name.lower(): field
+        for field, info in type(read).model_fields.items()
+        for name in (info.alias or field, *type(read).also_called.get(field, ()))
+    }
+    for key, value in sent.items():
+        if value is None or value == "":
+            continue
+        field = names.get(key.lower())
+        if field is None:
+            assert read.model_extra is not None
+            assert read.model_extra[key] == value
+            unnamed.add(f"{type(read).__name__}.{key}")
+            continue
+        compare_value(getattr(read, field), value, f"{type(read).__name__}.{key}", unnamed)
+
+
+def compare_value(read: Any, sent: Any, where: str, unnamed: set[str]) -> None:
+    if isinstance(read, WireModel):
+        compare(read, sent, unnamed)
+    elif isinstance(read, tuple):
+        assert len(read) == len(sent), where
+        for one, other in zip(read, sent, strict=True):
+            compare_value(one, other, where, unnamed)
+    elif isinstance(read, dict):
+        assert set(read) == set(sent), where
+        for key in read:
+            compare_value(read[key], sent[key], f"{where}.{key}", unnamed)
+    elif isinstance(read, datetime) or read_as_moment(sent):
+        assert read == read_moment(sent), where
+    elif isinstance(read, Enum):
+        assert re.sub(r"[_\s]", "", str(read.value)).lower() == re.sub(r"[_\s]", "", sent).lower(), where
+    elif isinstance(read, str):
+        assert read.lower() == str(sent).lower(), where
+    else:
+        assert read == sent, where
+
+
+def read_as_moment(sent: Any) -> bool:
+    return isinstance(sent, str) and re.match(r"\d{4}-\d\d-\d\dT", sent) is not None
+
+
+def as_documented_elsewhere(value: Any) -> Any:
+    """Pages write keys in two cases; our own names are the camel-case ones, except for the attestation."""
+    if isinstance(value, list):
+        return [as_documented_elsewhere(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Field", "Value", "Operator"}:
+        return value
+    return {
+        key if key == "PartnerOnRecordAttestationAccepted" else key[:1].lower() + key[1:]: (
+            as_documented_elsewhere(item)
+        )
+        for key, item in value.items()
+        if item is not None and item != {}
+    }
+
+
+def plain(value: Any) -> Any:
+    """Key case, nulls, empty objects and the fraction of a moment make no difference on the wire."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key.lower(): plain(item) for key, item in value.items() if item is not None and item != {}}
+    return read_moment(value) if read_as_moment(value) else value

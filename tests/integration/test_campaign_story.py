@@ -1,0 +1,167 @@
+"""The rehearsal's story without Airflow: real steps, client, ledger and simulator, and the story's own outcomes.
+
+What Airflow adds (waits, retries, workers) is left to the end-to-end tests. The clock is set by hand.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from include.nce.domain.opt_out import OptOut, OptOutVerdict
+from include.nce.intake.campaign_file import read_campaign
+from include.nce.intake.roster import load_roster
+from include.nce.ledger.ledger import PostgresLedger
+from include.nce.orchestration.clock import RehearsalClock
+from include.nce.partner_center.client import PartnerCenterClient
+from include.nce.partner_center.connection import PartnerCenterConnection
+from include.nce.partner_center.gateway import PartnerCenterGateway
+from include.nce.steps.buy_nce import buy_nce
+from include.nce.steps.cancel_legacy import cancel_legacy
+from include.nce.steps.close_run import close_run
+from include.nce.steps.confirm_nce import confirm_nce
+from include.nce.steps.honour_opt_out import honour_opt_out
+from include.nce.steps.open_run import open_run
+from include.nce.steps.plan_conversions import plan_conversions
+from simulator.scenario import Scenario, load_scenario
+
+PROJECT = Path(__file__).resolve().parents[2]
+STORY = PROJECT / "simulator/scenarios/csp-commercial-2022.yaml"
+CAMPAIGN = "csp-commercial-2022"
+
+
+@dataclass(frozen=True)
+class World:
+    address: str
+    story: Scenario
+
+    def set_clock(self, moment: datetime | str) -> None:
+        text = moment if isinstance(moment, str) else moment.isoformat()
+        httpx.post(f"{self.address}/__sim__/clock/advance", json={"to": text}).raise_for_status()
+
+    def subscriptions(self) -> dict[str, dict[str, object]]:
+        state = httpx.get(f"{self.address}/__sim__/state", timeout=60).raise_for_status().json()
+        return {item["id"].lower(): item for item in state["subscriptions"]}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator", "serve", "--scenario", str(STORY), "--port", str(port)],
+        cwd=PROJECT,
+    )
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"{address}/__sim__/health").raise_for_status()
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        httpx.put(f"{address}/__sim__/clock", json={"mode": "manual"}).raise_for_status()
+        yield World(address, load_scenario(STORY))
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+async def no_pause(seconds: float) -> None:
+    del seconds
+
+
+@pytest.mark.timeout(300)
+async def test_every_partner_and_subscription_ends_as_the_story_says(
+    world: World, ledger_database: str
+) -> None:
+    application = world.story.provider.applications[0]
+    connection = PartnerCenterConnection(
+        tenant_id=world.story.provider.tenant_id,
+        client_id=application.client_id,
+        client_secret=application.client_secret,
+        refresh_token=application.refresh_token,
+        address=world.address,
+        authority=world.address,
+        rehearsal=True,
+    )
+    clock = RehearsalClock(world.address)
+    campaign = read_campaign(PROJECT / f"include/campaigns/{CAMPAIGN}.yaml")
+    roster = load_roster((PROJECT / campaign.roster).read_bytes(), name=campaign.roster)
+    async with (
+        PostgresLedger.open(ledger_database) as ledger,
+        PartnerCenterClient(connection) as client,
+    ):
+        partner_center = PartnerCenterGateway(client)
+        tools = {"partner_center": partner_center, "ledger": ledger, "clock": clock}
+        await ledger.import_campaign(campaign, author="test", reason="test")
+        await ledger.enrol(CAMPAIGN, roster)
+        runs = {partner.partner: f"{CAMPAIGN}__{partner.partner}" for partner in roster}
+        for name, run in runs.items():
+            await open_run(run, CAMPAIGN, name, "apply", **tools)
+        for entry in world.story.opt_outs:
+            await ledger.record_opt_out(
+                CAMPAIGN,
+                OptOut(entry.partner, entry.received_at, "test", entry.customer, entry.withdrawn_at),
+            )
+
+        world.set_clock("2022-06-30T22:00:00Z")
+        opted_out = set()
+        for name, run in runs.items():
+            ruling = await honour_opt_out(run, **tools)
+            if ruling.partner is OptOutVerdict.IN_TIME:
+                opted_out.add(name)
+                await close_run(run, [], ledger=ledger, clock=clock)
+
+        world.set_clock("2022-07-11T00:00:01Z")
+        plans = {}
+        for name, run in runs.items():
+            if name not in opted_out:
+                plans[name] = await plan_conversions(run, **tools)
+        for name, plan in plans.items():
+            for number in range(plan.batches):
+                await buy_nce(runs[name], plan.plan_id, number, **tools, pause=no_pause)
+        hours = 0
+        while plans and hours < 9 * 24:
+            hours += 2
+            world.set_clock(datetime.fromisoformat("2022-07-11T00:00:01+00:00") + timedelta(hours=hours))
+            for name in list(plans):
+                plan, pending = plans[name], 0
+                for number in range(plan.batches):
+                    await confirm_nce(runs[name], plan.plan_id, number, **tools)
+                    pending += (await cancel_legacy(runs[name], plan.plan_id, number, **tools)).pending
+                if not pending:
+                    await close_run(runs[name], [], ledger=ledger, clock=clock)
+                    del plans[name]
+        assert not plans
+
+        status = await ledger.status(CAMPAIGN, with_subscriptions=True)
+    found = {p.partner: p.outcome.value if p.outcome else None for p in status.partners}
+    expected = {p.id: p.expect.outcome for p in world.story.partners if p.expect}
+    differing = {k: (found.get(k), v) for k, v in expected.items() if found.get(k) != v}
+    classes = {
+        s.subscription: (p.partner, s.klass.value, s.reason)
+        for p in status.partners
+        for s in p.subscriptions or ()
+    }
+    wrong = []
+    for subscription in (s for p in world.story.partners for c in p.customers for s in c.subscriptions):
+        if subscription.expect is None:
+            continue
+        partner, got, reason = classes.get(str(subscription.id), ("?", "missing", ""))
+        if got != subscription.expect.outcome:
+            wrong.append(
+                f"{partner} {subscription.id} {subscription.note}: {got}, not {subscription.expect.outcome}: {reason}"
+            )
+    assert not wrong, "\n".join(wrong)
+    assert not differing, differing

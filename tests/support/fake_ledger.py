@@ -1,0 +1,479 @@
+"""A ledger in memory, for tests of steps: small, working, and held to the same contract as the real one.
+
+Keeps what `include.nce.steps.ports.Ledger` promises, plus the few calls that set a scene (`import_campaign`,
+`enrol`, `record_opt_out`, `record_decision`). Leaves durability and processes to PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+from include.nce.domain.campaign import Campaign
+from include.nce.domain.classification import Done, SubscriptionClass, Verdict
+from include.nce.domain.conversion import (
+    RETRIABLE_STATES,
+    UNDER_WAY_STATES,
+    ConversionState,
+    Route,
+)
+from include.nce.domain.errors import InputRefused
+from include.nce.domain.opt_out import OptOut, OptOutRuling, OptOutVerdict
+from include.nce.domain.outcome import RunOutcome
+from include.nce.domain.partner import Partner
+from include.nce.domain.readiness import Check, Finding
+from include.nce.domain.subscription import Customer, Subscription
+from include.nce.ledger.runs import WatchFacts
+from include.nce.ledger.tables import DecisionKind
+from include.nce.steps.ports import Busy, Command, Conversion, Run
+
+_ANSWERS = {"accepted", "refused", "found", "not_found"}
+_TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
+_LEARNT = {*_TRIED, "seats", "term", "billing", "expected_product_and_sku", "reference"}
+_CAME_TO = {
+    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
+    ConversionState.BY_OTHERS: SubscriptionClass.ALREADY_MIGRATED,
+    ConversionState.REFUSED: SubscriptionClass.FAILED,
+    ConversionState.FAILED: SubscriptionClass.FAILED,
+    ConversionState.STRANDED: SubscriptionClass.FAILED,
+    ConversionState.HELD: SubscriptionClass.HELD,
+}
+
+
+@dataclass
+class _Plan:
+    plan_id: int
+    run_id: str
+    lines: list[tuple[Verdict, int | None, int | None]] = field(default_factory=list)
+    """Verdict, batch number, conversion id."""
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.held = True
+
+    async def still_held(self) -> bool:
+        return self.held
+
+
+class FakeLedger:
+    """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, list[Campaign]] = {}
+        self.roster: dict[tuple[str, str], Partner] = {}
+        self.runs: dict[str, Run] = {}
+        self.closed: dict[str, tuple[str, str]] = {}
+        self.events: list[tuple[Any, ...]] = []
+        self.states: dict[int, list[tuple[ConversionState, str]]] = {}
+        """Every state each conversion was in, with its reason."""
+        self.commands: dict[int, Command] = {}
+        self._findings: dict[tuple[str, Check], Finding] = {}
+        self._opt_outs: dict[tuple[str, str, str | None, datetime], OptOut] = {}
+        self._rulings: dict[str, OptOutRuling] = {}
+        self._decided: set[str] = set()
+        self._surveyed: dict[tuple[str, str, str], Subscription] = {}
+        self._first_seen: dict[tuple[str, str, str], datetime] = {}
+        self._confirmed: set[tuple[str, str, str]] = set()
+        self._plans: list[_Plan] = []
+        self._conversions: dict[int, Conversion] = {}
+        self._command_of: dict[int, int] = {}
+        self._locks: dict[tuple[str, str], _Writer] = {}
+
+    # Policy
+
+    async def import_campaign(self, document: Campaign, author: str, reason: str) -> int:
+        versions = self.versions.setdefault(document.campaign, [])
+        if not versions or versions[-1] != document:
+            versions.append(document)
+        return len(versions)
+
+    async def move_moment(
+        self, name: str, moment: str, value: date | datetime, author: str, reason: str
+    ) -> int:
+        moved = (await self.campaign(name)).with_moment(moment, value, source=reason)
+        return await self.import_campaign(moved, author, reason)
+
+    async def campaign(self, name: str) -> Campaign:
+        if name not in self.versions:
+            raise InputRefused([f"Campaign '{name}' is not in the ledger."])
+        return self.versions[name][-1]
+
+    async def latest_version(self, name: str) -> int:
+        await self.campaign(name)
+        return len(self.versions[name])
+
+    async def enrol(self, campaign: str, partners: Sequence[Partner]) -> None:
+        await self.campaign(campaign)
+        self.roster.update({(campaign, partner.partner): partner for partner in partners})
+
+    async def partners(
+        self, campaign: str, names: Collection[str] | None = None, outcomes: Collection[str] | None = None
+    ) -> Sequence[Partner]:
+        for name in names or ():
+            self._enrolled(campaign, name)
+        ended = {
+            self.runs[run_id].partner.partner
+            for run_id, (outcome, _) in self.closed.items()
+            if self.runs[run_id].campaign == campaign and outcome in (outcomes or ())
+        }
+        return [
+            partner
+            for (where, name), partner in sorted(self.roster.items())
+            if where == campaign and (names is None or name in names) and (outcomes is None or name in ended)
+        ]
+
+    def _enrolled(self, campaign: str, partner: str) -> Partner:
+        if (campaign, partner) not in self.roster:
+            raise InputRefused([f"Partner '{partner}' is not in the roster of campaign {campaign}."])
+        return self.roster[campaign, partner]
+
+    # Runs and findings
+
+    async def open_run(self, run_id: str, campaign: str, partner: str, mode: str, *, at: datetime) -> Run:
+        enrolled = self._enrolled(campaign, partner)
+        standing = self.runs.get(run_id)
+        if standing is not None and (standing.campaign, standing.partner.partner) != (campaign, partner):
+            raise InputRefused([f"Run '{run_id}' belongs to partner {standing.partner.partner}."])
+        if standing is None or run_id in self.closed or standing.mode != mode:
+            self.closed.pop(run_id, None)
+            self._decided.discard(run_id)
+            self.runs[run_id] = Run(run_id, campaign, enrolled, mode, at)
+            self.events.append(("opened", run_id))
+        return replace(self.runs[run_id], partner=enrolled)
+
+    async def run(self, run_id: str) -> Run:
+        if run_id not in self.runs:
+            raise InputRefused([f"Run '{run_id}' is not in the ledger."])
+        run = self.runs[run_id]
+        return replace(run, partner=self.roster[run.campaign, run.partner.partner])
+
+    async def close_run(self, run_id: str, outcome: str, sentence: str, *, at: datetime) -> None:
+        await self.run(run_id)
+        self.closed[run_id] = (RunOutcome(outcome).value, sentence)
+        self.events.append(("closed", run_id, outcome))
+
+    async def record_finding(self, run_id: str, finding: Finding, *, at: datetime) -> None:
+        await self.run(run_id)
+        self._findings[run_id, finding.check] = finding
+
+    async def findings(self, run_id: str) -> Sequence[Finding]:
+        return [self._findings[run_id, check] for check in Check if (run_id, check) in self._findings]
+
+    # Opt-outs
+
+    async def record_opt_out(self, campaign: str, opt_out: OptOut) -> bool:
+        self._enrolled(campaign, opt_out.partner)
+        customer = opt_out.customer_id.lower() if opt_out.customer_id else None
+        key = (campaign, opt_out.partner, customer, opt_out.received_at)
+        new = key not in self._opt_outs
+        if new:
+            self._opt_outs[key] = replace(opt_out, customer_id=customer)
+        return new
+
+    async def withdraw_opt_out(
+        self,
+        campaign: str,
+        partner: str,
+        *,
+        customer_id: str | None = None,
+        withdrawn_at: datetime,
+        withdrawn_by: str,
+    ) -> int:
+        theirs = [key for key in self._opt_outs if key[:3] == (campaign, partner, customer_id)]
+        if not theirs:
+            raise InputRefused([f"No opt-out of {partner} is on record: there is none to withdraw."])
+        standing = [key for key in theirs if self._opt_outs[key].stands()]
+        for key in standing:
+            self._opt_outs[key] = replace(self._opt_outs[key], withdrawn_at=withdrawn_at)
+        return len(standing)  # fmt: skip
+
+    async def opt_outs(self, campaign: str, partner: str) -> Sequence[OptOut]:
+        theirs = [o for key, o in self._opt_outs.items() if key[:2] == (campaign, partner)]
+        return sorted(theirs, key=lambda opt_out: opt_out.received_at)
+
+    async def record_opt_out_ruling(self, run_id: str, ruling: OptOutRuling, *, at: datetime) -> None:
+        await self.run(run_id)
+        self._rulings[run_id] = ruling
+        self._decided.add(run_id)
+
+    async def opt_out_ruling(self, run_id: str) -> OptOutRuling | None:
+        return self._rulings.get(run_id)
+
+    async def watch(self, campaign: str, run_ids: Sequence[str]) -> Mapping[str, WatchFacts]:
+        return {
+            run_id: WatchFacts(
+                campaign_version=len(self.versions[campaign]),
+                decided=run_id in self._decided,
+                opted_out=run_id in self._decided and self._rulings[run_id].partner is OptOutVerdict.IN_TIME,
+                opt_out_on_record=any(
+                    key[:3] == (campaign, self.runs[run_id].partner.partner, None) and opt_out.stands()
+                    for key, opt_out in self._opt_outs.items()
+                ),
+                closed=run_id in self.closed,
+            )
+            for run_id in run_ids
+            if run_id in self.runs and self.runs[run_id].campaign == campaign
+        }
+
+    # Surveys and plans
+
+    async def record_survey(
+        self,
+        run_id: str,
+        subscriptions: Sequence[Subscription],
+        customers: Sequence[Customer],
+        *,
+        at: datetime,
+    ) -> None:
+        run = await self.run(run_id)
+        for subscription in subscriptions:
+            key = (run.campaign, run.partner.partner, subscription.subscription_id)
+            self._surveyed[key] = subscription
+            if subscription.term_end_at is not None:
+                self._first_seen.setdefault(key, subscription.term_end_at)
+
+    async def first_seen_term_ends(self, campaign: str, partner: str) -> Mapping[str, datetime]:
+        return {key[2]: end for key, end in self._first_seen.items() if key[:2] == (campaign, partner)}
+
+    async def record_verdicts(
+        self, run_id: str, verdicts: Sequence[Verdict], batches: Sequence[Sequence[str]], *, at: datetime
+    ) -> int:
+        run = await self.run(run_id)
+        verdicts = list({v.subscription.subscription_id: v for v in verdicts}.values())
+        plan = _Plan(len(self._plans) + 1, run_id)
+        references = [str(uuid.uuid4()) for _ in batches]
+        order = {
+            base: (number, at_) for number, batch in enumerate(batches) for at_, base in enumerate(batch)
+        }
+        if strangers := order.keys() - {v.subscription.subscription_id for v in verdicts}:
+            raise ValueError(f"batches name subscriptions without a verdict: {strangers}")
+
+        def place(verdict: Verdict) -> tuple[int, int] | None:
+            if verdict.travels_with is not None and verdict.klass is not SubscriptionClass.DUE:
+                return None
+            return order.get(verdict.travels_with or verdict.subscription.subscription_id)
+
+        last = (len(batches), 0)
+        for verdict in sorted(verdicts, key=lambda v: (place(v) or last, v.travels_with is not None)):
+            placed = place(verdict)
+            if placed is not None:
+                plan.lines.append((verdict, placed[0], self._plan_conversion(run, verdict, references[placed[0]], at)))
+            else:
+                standing = self._known(verdict.subscription)
+                begun = (
+                    verdict.klass is SubscriptionClass.DUE
+                    and standing is not None
+                    and standing.state not in RETRIABLE_STATES
+                )
+                plan.lines.append((verdict, None, standing.conversion_id if begun and standing else None))
+        self._plans.append(plan)
+        return plan.plan_id
+
+    def _known(self, subscription: Subscription) -> Conversion | None:
+        wanted = (subscription.customer_id, subscription.subscription_id)
+        return next((c for c in self._conversions.values() if (c.customer_id, c.legacy_id) == wanted), None)
+
+    def _plan_conversion(self, run: Run, verdict: Verdict, reference: str, at: datetime) -> int:
+        subscription = verdict.subscription
+        standing = self._known(subscription)
+        if standing is not None:
+            in_doubt = any(
+                c.sent and not c.answered and self._command_of[c.command_id] == standing.conversion_id
+                for c in self.commands.values()
+            )
+            if standing.state not in RETRIABLE_STATES or in_doubt:
+                return standing.conversion_id
+        afresh = standing is None or standing.state is not ConversionState.PLANNED
+        number = standing.conversion_id if standing else len(self._conversions) + 1
+        self._conversions[number] = Conversion(
+            conversion_id=number,
+            campaign=run.campaign,
+            partner=run.partner.partner,
+            customer_id=subscription.customer_id,
+            legacy_id=subscription.subscription_id,
+            base_id=verdict.travels_with or subscription.subscription_id,
+            route=verdict.route or Route.MIGRATE,
+            state=ConversionState.PLANNED,
+            seats=verdict.seats,
+            term=verdict.term,
+            billing=verdict.billing,
+            offer_id=subscription.offer_id,
+            expected_product_and_sku=verdict.expected_product_and_sku,
+            reference=reference,
+            reason=f"Planned in plan {len(self._plans) + 1}.",
+            state_since_at=at if afresh or standing is None else standing.state_since_at,
+        )
+        self.states.setdefault(number, []).append((ConversionState.PLANNED, ""))
+        return number
+
+    def _latest_plan(self, run_id: str) -> _Plan | None:
+        return next((plan for plan in reversed(self._plans) if plan.run_id == run_id), None)
+
+    async def latest_plan_id(self, run_id: str) -> int:
+        plan = self._latest_plan(run_id)
+        if plan is None:
+            raise InputRefused([f"Run '{run_id}' has no plan yet."])
+        return plan.plan_id
+
+    # Conversions
+
+    async def batch(self, run_id: str, plan_id: int, batch_no: int) -> Sequence[Conversion]:
+        return [
+            self._conversions[conversion_id]
+            for plan in self._plans
+            if (plan.plan_id, plan.run_id) == (plan_id, run_id)
+            for _, number, conversion_id in plan.lines
+            if number == batch_no and conversion_id is not None
+        ]
+
+    async def conversion(self, conversion_id: int) -> Conversion:
+        return self._conversions[conversion_id]
+
+    async def conversions(self, run_id: str) -> Sequence[Conversion]:
+        plan = self._latest_plan(run_id)
+        return [self._conversions[number] for _, _, number in (plan.lines if plan else []) if number]
+
+    async def effective_classes(self, run_id: str) -> Mapping[str, SubscriptionClass]:
+        plan = self._latest_plan(run_id)
+        return {
+            verdict.subscription.subscription_id: (
+                verdict.klass
+                if number is None
+                else _CAME_TO.get(self._conversions[number].state, verdict.klass)
+            )
+            for verdict, _, number in (plan.lines if plan else [])
+        }
+
+    async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
+        result = {}
+        for c in self._conversions.values():
+            surveyed = self._surveyed.get((campaign, partner, c.legacy_id))
+            theirs = (c.campaign, c.partner) == (campaign, partner)
+            if not theirs and (surveyed is None or surveyed.customer_id != c.customer_id):
+                continue
+            if c.state is ConversionState.CONVERTED:
+                klass = SubscriptionClass.CONVERTED
+            elif c.state in UNDER_WAY_STATES:
+                klass = SubscriptionClass.DUE
+            else:
+                continue
+            result[c.legacy_id] = Done(klass, c.reason, c.nce_subscription_id, c.route, c.base_id)
+        return result
+
+    async def advance(
+        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+    ) -> Conversion:
+        if facts.keys() - _LEARNT:
+            raise TypeError(f"a conversion has no facts named {facts.keys() - _LEARNT}")
+        before = self._conversions[conversion_id]
+        if before.state is not state:
+            facts = {"not_before_at": None, "state_since_at": at, **facts}
+        after = replace(before, state=state, reason=reason, **facts)
+        if after != before:
+            self._conversions[conversion_id] = after
+            self.states[conversion_id].append((state, reason))
+            self.events.append(("advanced", after.legacy_id, state.value))
+        return after
+
+    async def record_decision(
+        self,
+        campaign: str,
+        partner: str,
+        subscription_id: str,
+        kind: DecisionKind,
+        *,
+        decided_by: str,
+        reason: str,
+        at: datetime,
+    ) -> None:
+        key = (campaign, partner, self._seen(campaign, partner, subscription_id))
+        if kind is DecisionKind.CONFIRM_CONVERSION:
+            self._confirmed.add(key)
+        else:
+            self._confirmed.discard(key)
+
+    def _seen(self, campaign: str, partner: str, subscription_id: str) -> str:
+        self._enrolled(campaign, partner)
+        if (campaign, partner, subscription_id.lower()) not in self._surveyed:
+            raise InputRefused([f"Subscription {subscription_id} is not among those seen at {partner}."])
+        return subscription_id.lower()
+
+    async def confirmed_conversions(self, campaign: str, partner: str) -> frozenset[str]:
+        return frozenset(key[2] for key in self._confirmed if key[:2] == (campaign, partner))
+
+    @asynccontextmanager
+    async def single_writer(self, tenant_id: str, *keys: str) -> AsyncIterator[_Writer]:
+        wanted = {(tenant_id.lower(), key.lower()) for key in keys}
+        if wanted & self._locks.keys():
+            raise Busy("Somebody else is converting this subscription right now.")
+        writer = _Writer()
+        self._locks.update(dict.fromkeys(wanted, writer))
+        try:
+            yield writer
+        finally:
+            for key in wanted:
+                if self._locks.get(key) is writer:
+                    del self._locks[key]
+
+    def lose_locks(self) -> None:
+        """As when the database sessions end: who held a lock does not, and others may take it."""
+        for writer in self._locks.values():
+            writer.held = False
+        self._locks.clear()
+
+    # Commands
+
+    async def intend(
+        self, conversion_id: int, kind: str, payload: Mapping[str, Any], *, at: datetime
+    ) -> Command:
+        standing = await self.open_command(conversion_id, kind)
+        if standing is not None:
+            return standing
+        legacy_id = self._conversions[conversion_id].legacy_id
+        number = len(self.commands) + 1
+        command = Command(
+            number, kind, legacy_id, str(uuid.uuid4()), dict(payload), sent=False, answered=False
+        )
+        self.commands[number] = command
+        self._command_of[number] = conversion_id
+        self.events.append(("intended", legacy_id, kind, command.request_id))
+        return command
+
+    async def open_command(self, conversion_id: int, kind: str) -> Command | None:
+        return next(
+            (
+                command
+                for number, command in reversed(self.commands.items())
+                if self._command_of[number] == conversion_id and command.kind == kind and not command.answered
+            ),
+            None,
+        )
+
+    async def note_sending(self, command_id: int, *, at: datetime) -> None:
+        command = self.commands[command_id]
+        if command.answered:
+            raise ValueError(f"command {command_id} is answered already and may not be sent again")
+        self.commands[command_id] = replace(command, sent=True)
+        self.events.append(("sending", command.legacy_id, command.kind, command.request_id))
+
+    async def note_answer(
+        self,
+        command_id: int,
+        *,
+        at: datetime,
+        verdict: str,
+        status: int | None,
+        code: int | None,
+        correlation_id: str | None,
+        body: Any,
+    ) -> None:
+        if verdict not in _ANSWERS | {"lost"}:
+            raise ValueError(f"'{verdict}' is no answer")
+        command = self.commands[command_id]
+        self.commands[command_id] = replace(command, answered=command.answered or verdict in _ANSWERS)
+        self.events.append(("answered", command.legacy_id, command.kind, verdict))  # fmt: skip
