@@ -11,7 +11,7 @@ CHECKS = (
     ("ruff", "format", "--check", "--quiet", "."),
     ("ruff", "check", "--quiet", "."),
     ("mypy", "--no-error-summary"),
-    ("lint-imports", "--no-timings"),
+    ("lint-imports",),
 )
 
 

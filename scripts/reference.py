@@ -1,7 +1,7 @@
 """`python -m scripts.reference`: write the reference pages that are made from the code; `--check` compares.
 
 `docs/reference/cli.md` comes from the commands themselves, `docs/reference/status-json.md` from the models
-behind `nce status --json`.
+behind `--json`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,33 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from include.nce.cli import surroundings
+from include.nce.cli.campaigns import CampaignDocument, CampaignVersions
+from include.nce.cli.explain import Explanation
+from include.nce.cli.opt_outs import OptOutList
+from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REFERENCE = CHECKOUT / "docs" / "reference"
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "nce status --json": StatusDocument,
+    "nce plan --json": PlanDocument,
+    "nce explain --json": Explanation,
+    "nce opt-out list --json": OptOutList,
+    "nce campaign show --json": CampaignDocument,
+    "nce campaign show --versions --json": CampaignVersions,
+}
+"""Command -> the document it prints."""
 MADE = "<!-- Made by `python -m scripts.reference`; change the code, not this page. -->\n\n"
 
 
 def pages() -> dict[str, str]:
     """File name -> text of each page."""
-    return {"cli.md": MADE + command_line(), "status-json.md": MADE + status_json()}
+    return {"cli.md": MADE + command_line(), "status-json.md": MADE + json_documents()}
 
 
 def stale() -> list[str]:
@@ -34,7 +51,7 @@ def stale() -> list[str]:
 
 
 def command_line() -> str:
-    """Every command with its arguments and options, as typer describes it."""
+    """Every command with its arguments and options, as typer describes it; the environment's variables."""
     done = subprocess.run(
         [sys.executable, "-m", "typer", "include.nce.cli.app", "utils", "docs", "--name", "nce"],
         cwd=CHECKOUT,
@@ -42,24 +59,28 @@ def command_line() -> str:
         text=True,
         check=True,
     )
-    return done.stdout.strip() + "\n"
+    table = "\n".join(line for line in str(surroundings.__doc__).splitlines() if line.startswith("|"))
+    return f"{done.stdout.strip()}\n\n## Environment\n\n{table}\n"
 
 
-def status_json() -> str:
-    """Every field of the status document: its type and what it means."""
-    schema = StatusDocument.model_json_schema(by_alias=True, mode="serialization")
+def json_documents() -> str:
+    """Every field of every document: its type and what it means."""
+    _, schema = models_json_schema([(model, "serialization") for model in DOCUMENTS.values()], by_alias=True)
     definitions: dict[str, Any] = schema["$defs"]
-    records = [name for name, definition in definitions.items() if "properties" in definition]
-    words = [name for name in definitions if name not in records]
+    documents = {model.__name__: f"`{command}`" for command, model in DOCUMENTS.items()}
+    records = sorted(
+        name for name in definitions.keys() - documents.keys() if "properties" in definitions[name]
+    )
+    words = sorted(name for name, definition in definitions.items() if "enum" in definition)
     parts = [
-        "# `nce status --json`",
-        "One JSON document on standard output. Instants are ISO 8601 in UTC, to the second; what is absent "
-        "is `null`, and no field is ever left out. Ids are lower case. Fields may be added; `schema` rises "
-        "when one changes its meaning or goes away.",
-        "\n".join(_record("The document", schema, definitions)),
-        *("\n".join(_record(name, definitions[name], definitions)) for name in sorted(records)),
+        "# JSON on standard output",
+        "With `--json` a command prints one document. Instants are ISO 8601 in UTC, to the second; what is "
+        "absent is `null`, and no field is ever left out. Ids are lower case. Fields may be added; `schema` "
+        "rises when one changes its meaning or goes away.",
+        *("\n".join(_record(title, definitions[name], definitions)) for name, title in documents.items()),
+        *("\n".join(_record(name, definitions[name], definitions)) for name in records),
         "## Words",
-        *(f'<a id="{name.lower()}"></a>**{name}**: {_words(definitions[name])}' for name in sorted(words)),
+        *(f'<a id="{name.lower()}"></a>**{name}**: {_words(definitions[name])}' for name in words),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -90,6 +111,8 @@ def _kind(described: Mapping[str, Any]) -> str:
         return f"`{described['const']}`"
     if described.get("type") == "array":
         return f"list of {_kind(described['items'])}"
+    if described.get("type") == "object" and described["additionalProperties"] is True:
+        return "object"
     if described.get("type") == "object":
         key = f"{_kind(described['propertyNames'])} -> " if "propertyNames" in described else "text -> "
         return f"object: {key}{_kind(described['additionalProperties'])}"

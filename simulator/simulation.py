@@ -61,7 +61,7 @@ class Simulation:
             self.seed(scenario_text, source)
             self._journal.save([("value", "signing_key", key), ("value", "begun_with", scenario_text)])
         else:
-            self._resume()
+            self._resume(state)
 
     def seed(self, text: str, source: str = "scenario", mode: Mode | None = None) -> None:
         """Replaces the world. A faulty scenario raises `ScenarioError` and changes nothing."""
@@ -86,7 +86,14 @@ class Simulation:
         self.throttle = Throttle(scenario.throttling)
         self.log.clear()
 
-    def _resume(self) -> None:
+    def _resume(self, state: Path | None) -> None:
+        try:
+            self._take_up()
+        except (ScenarioError, ValueError, KeyError):
+            self._journal.close()
+            raise StateMismatch(f"{state} was written by another version; remove the file.") from None
+
+    def _take_up(self) -> None:
         self.scenario_text = self._journal.value("scenario") or ""
         self._start(parse_scenario(self.scenario_text), self._started_in)
         self.world.load(self._journal)
@@ -161,4 +168,4 @@ def unfit(fault: Fault) -> str | None:
 
 
 class StateMismatch(Exception):
-    """The state file was begun with another scenario."""
+    """The state file cannot be taken up; the message is one sentence."""

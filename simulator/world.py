@@ -86,8 +86,6 @@ class World:
         self._in_flight: set[str] = set()
         self._of_customer: dict[str, list[str]] = defaultdict(list)
 
-    # -- time
-
     def next_moment(self) -> datetime | None:
         """The next campaign moment at which something happens by itself."""
         self._reschedule()
@@ -145,8 +143,6 @@ class World:
             if record.id not in known:
                 known.append(record.id)
 
-    # -- keeping
-
     def unsaved(self) -> Iterator[Row]:
         """What changed since the last call, as journal rows."""
         self._reschedule()
@@ -162,8 +158,6 @@ class World:
                 row = record.model_validate_json(body)
                 self._tables[record.kind].load(row)
                 self._queue_up(row)
-
-    # -- look-ups
 
     def subscriptions_of(self, customer: str) -> list[SubscriptionRecord]:
         """Every subscription of a customer tenant, in the order of their creation here."""

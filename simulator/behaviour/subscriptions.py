@@ -39,9 +39,6 @@ def etag(row: SubscriptionRecord) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-# What happens by itself
-
-
 def on_moment(world: World, row: SubscriptionRecord) -> None:
     """A subscription becomes active, an accepted update takes effect, or the term ends."""
     if row.status == "pending" and row.active_at is not None and row.active_at <= world.now:
@@ -78,9 +75,6 @@ def _may_renew(world: World, row: SubscriptionRecord) -> bool:
     if row.line != "legacy" or row.segment != "commercial":
         return True
     return row.ends_at.astimezone(timezone.utc).date() <= world.scenario.rules.last_legacy_renewal_on
-
-
-# What callers do
 
 
 def update(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate, if_match: str | None) -> bool:
@@ -195,9 +189,6 @@ def change_status(world: World, row: SubscriptionRecord, status: str, by: By) ->
     else:
         row.status, row.ended_at = "deleted", world.now
     row.version += 1
-
-
-# New-commerce subscriptions come into being
 
 
 def nce_end(last_day: datetime) -> datetime:

@@ -167,3 +167,25 @@ async def test_the_control_surface_leases_time() -> None:
 async def test_a_leased_clock_is_not_advanced_by_hand() -> None:
     async with bench(legacy(), mode="leased") as sim:
         assert (await sim.control("POST", "/clock/advance", {"seconds": 1})).status_code == 409
+
+
+async def test_the_mode_and_the_moment_can_be_set() -> None:
+    async with bench(legacy(), mode="leased") as sim:
+        wish = {"mode": "manual", "now": "2022-07-12T00:00:00Z"}
+        clock = (await sim.control("PUT", "/clock", wish)).json()
+        assert (clock["mode"], clock["now"], clock["running"]) == ("manual", "2022-07-12T00:00:00Z", False)
+        assert (await sim.control("PUT", "/clock", {"now": "2022-07-11T00:00:00Z"})).status_code == 409
+        assert (
+            await sim.control("POST", "/clock/advance", {"to": "2023-01-01T00:00:00Z"})
+        ).status_code == 409
+
+
+async def test_orders_and_migrations_of_callers_slow_the_clock_those_of_the_portal_do_not() -> None:
+    event = {"at": "2022-07-11T07:00:00Z", "kind": "migrate_in_portal", "subscription": "other"}
+    async with bench(legacy(), legacy("other"), events=[event]) as sim:
+        await sim.go_to("2022-07-11T07:00:00Z")
+        assert (await sim.control("GET", "/clock")).json()["converting"] is False
+        await sim.migrate("premium")
+        assert (await sim.control("GET", "/clock")).json()["converting"] is True
+        await sim.go_to("2022-07-11T11:00:00Z")
+        assert (await sim.control("GET", "/clock")).json()["converting"] is False

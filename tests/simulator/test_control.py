@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,17 @@ async def test_a_state_of_another_scenario_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(StateMismatch, match="belongs to another scenario"):
         Simulation(json.dumps(scenario()), state=state)
+
+
+async def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    story, state = scenario(legacy()), tmp_path / "state.db"
+    async with bench(legacy(), state=state):
+        pass
+    with closing(sqlite3.connect(state)) as database:
+        database.execute("UPDATE record SET body = '{\"id\": \"x\"}' WHERE kind = 'subscription'")
+        database.commit()
+    with pytest.raises(StateMismatch, match="was written by another version; remove the file"):
+        Simulation(json.dumps(story), state=state)
 
 
 async def test_a_state_file_is_for_its_owner_only(tmp_path: Path) -> None:

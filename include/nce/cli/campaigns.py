@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -43,19 +44,22 @@ campaign_app = typer.Typer(
 )
 
 
+_WRITTEN = re.compile(r"^\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$", re.ASCII)
+
+
 class VersionSummary(Part):
     """Who made a version of a campaign, why and when."""
 
-    campaign: str
-    version: int
-    author: str
-    reason: str
+    campaign: str = Field(description="Its name.")
+    version: int = Field(description="Counted from 1; the highest is in force.")
+    author: str = Field(description="Who made this version.")
+    reason: str = Field(description="Why.")
     created_at: Instant = Field(description="The campaign's clock.")
     recorded_at: Instant = Field(description="The machine's clock.")
 
 
 class CampaignDocument(VersionSummary, Document):
-    """What `nce campaign show --json` prints."""
+    """The campaign as it is in force now."""
 
     instants: dict[str, Instant] = Field(
         description="The first instant at which each moment is over, for the campaign's default zone."
@@ -64,10 +68,10 @@ class CampaignDocument(VersionSummary, Document):
 
 
 class CampaignVersions(Document):
-    """What `nce campaign show --versions --json` prints, oldest first."""
+    """All versions of a campaign."""
 
-    campaign: str
-    versions: list[VersionSummary]
+    campaign: str = Field(description="Its name.")
+    versions: list[VersionSummary] = Field(description="Oldest first.")
 
 
 @campaign_app.command("import")
@@ -169,10 +173,13 @@ async def move_date(
 def _date_or_instant(text: str) -> date | datetime:
     fault = f"'{text}' is neither a day nor an instant; write 2022-06-30 or 2022-07-11T00:00:00Z."
     text = text.strip()
+    found = _WRITTEN.match(text)
     try:
-        if len(text) <= len("2022-06-30"):
+        if found is None:
+            raise ValueError  # noqa: TRY301 - no form that is read
+        if found["time"] is None:
             return date.fromisoformat(text)
-        instant = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise InputRefused([fault]) from None
     if instant.tzinfo is None:

@@ -17,19 +17,19 @@ class ExplanationEntry(Part):
 
     at: Instant = Field(description="The campaign's clock; entries are in this order.")
     recorded_at: Instant | None = Field(description="The machine's clock; null for a withdrawal.")
-    kind: str
-    partner: str | None
-    subscription: str | None
-    sentence: str
+    kind: str = Field(description="What kind of record it is, such as run, check, opt_out, plan, command.")
+    partner: str | None = Field(description="Whom it is about; null: the campaign.")
+    subscription: str | None = Field(description="The legacy subscription it is about, if one.")
+    sentence: str = Field(description="What happened.")
     facts: dict[str, Any] = Field(description="What the sentence leaves out; keys depend on `kind`.")
 
 
 class Explanation(Document):
-    """What `nce explain --json` prints."""
+    """Everything on record about a partner or one subscription."""
 
-    campaign: str
-    subject: str
-    entries: list[ExplanationEntry]
+    campaign: str = Field(description="Its name.")
+    subject: str = Field(description="The partner or subscription asked for.")
+    entries: list[ExplanationEntry] = Field(description="In time order.")
 
 
 @as_command

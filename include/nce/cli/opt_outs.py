@@ -56,25 +56,25 @@ CustomerOption = Annotated[
 class OptOutEntry(Part):
     """One form on record."""
 
-    partner: str
+    partner: str = Field(description="Short id.")
     customer: str | None = Field(description="Tenant id; null: the whole partner.")
-    received_at: Instant
+    received_at: Instant = Field(description="When the form came in.")
     verdict: Literal["in_time", "late", "withdrawn"] = Field(
         description="By the campaign's present deadline in the partner's zone."
     )
     deadline_at: Instant = Field(description="The first instant that is too late.")
-    recorded_by: str
+    recorded_by: str = Field(description="Who typed it in.")
     recorded_at: Instant = Field(description="The machine's clock.")
-    withdrawn_at: Instant | None
-    withdrawn_by: str | None
-    note: str
+    withdrawn_at: Instant | None = Field(description="When it was taken back.")
+    withdrawn_by: str | None = Field(description="Who typed that in.")
+    note: str = Field(description="As it was typed in.")
 
 
 class OptOutList(Document):
-    """What `nce opt-out list --json` prints, in the order of entry."""
+    """The opt-outs on record."""
 
-    campaign: str
-    opt_outs: list[OptOutEntry]
+    campaign: str = Field(description="Its name.")
+    opt_outs: list[OptOutEntry] = Field(description="In the order of entry.")
 
 
 @opt_out_app.command("add")

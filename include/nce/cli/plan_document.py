@@ -19,8 +19,10 @@ class PlannedLine(PlanLine):
 class PlanDocument(Plan):
     """What would become of each subscription of a partner."""
 
-    schema_: Literal[1] = Field(default=1, alias="schema")
-    lines: list[PlannedLine]  # type: ignore[assignment]  # a narrower line, and the model is frozen
+    schema_: Literal[1] = Field(default=1, alias="schema", description="Number of this shape.")
+    lines: list[PlannedLine] = Field(  # type: ignore[assignment]  # a narrower line, and the model is frozen
+        description="In the order in which they would be worked."
+    )
 
 
 def plan_document(plan: Plan, batch_of: Mapping[str, int]) -> PlanDocument:

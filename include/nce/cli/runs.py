@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from enum import Enum
@@ -12,6 +13,7 @@ import typer
 from include.nce.cli.display import in_utc, remark, say
 from include.nce.cli.entry import Unavailable, as_command
 from include.nce.cli.surroundings import CampaignOption, author, campaign_named, open_ledger
+from include.nce.domain.errors import InputRefused
 from include.nce.domain.outcome import RunOutcome
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 CAMPAIGN_DAG = "nce_campaign"
 PARTNER_DAG = "nce_partner_migration"
+
+_SHORT_ID = re.compile(r"^[a-z0-9][a-z0-9-]{1,60}$")
 
 
 class Mode(str, Enum):
@@ -71,6 +75,13 @@ async def start(
     left alone unless --existing rerun is given; what is finished stays finished even then.
     """
     named = list(dict.fromkeys(partners or ()))
+    faults = [
+        f"partner: '{word}' is no short id; write lower-case letters, digits and hyphens, as in nce status."
+        for word in named
+        if not _SHORT_ID.match(word)
+    ]
+    if faults:
+        raise InputRefused(faults)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         await ledger.campaign(name)

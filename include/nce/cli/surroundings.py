@@ -6,7 +6,8 @@ checkout's own rehearsal keeps its addresses is known to `scripts/nce`, which pu
 | variable | what it names |
 |---|---|
 | `AIRFLOW_CONN_NCE_LEDGER` | the ledger; else Airflow is asked for its connection, which takes seconds |
-| `NCE_AIRFLOW_URL`, `..._USER`, `..._PASSWORD` | Airflow, and an account that may trigger DAGs |
+| `NCE_AIRFLOW_URL` | Airflow's address |
+| `NCE_AIRFLOW_USER`, `NCE_AIRFLOW_PASSWORD` | an account there that may trigger DAGs: role Op |
 | `NCE_SIMULATOR_URL` | only in a rehearsal: the simulator, whose clock is then the campaign's |
 | `NCE_CAMPAIGN` | the campaign that is meant when none is named |
 """

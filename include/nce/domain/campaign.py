@@ -36,10 +36,15 @@ class Moment(Policy):
     """A date people agreed on: an exact instant (`at`), or a whole day (`on`) in a stated zone."""
 
     at: AwareDatetime | None = None
+    """An instant with its offset. Either this or `on`."""
     on: date | None = None
+    """A whole day. Either this or `at`."""
     zone: Annotated[str, AfterValidator(_zone_of_a_moment)] = "UTC"
+    """The zone whose day is meant by `on`; `partner`: the day ends where the partner is."""
     inclusive: bool = True
+    """Whether the day of `on` still counts; false: the moment is the start of that day."""
     source: str = ""
+    """Who says so: the notice, its date."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Moment:
@@ -64,14 +69,20 @@ class Moment(Policy):
 
 
 class Moments(Policy):
-    """The dates of the campaign. `opt_out_deadline` is hard, `readiness_deadline` is soft: see `domain`."""
+    """The dates of the campaign. `opt_out_deadline` is hard, `readiness_deadline` is soft."""
 
     opens: Moment
+    """When partners are told. Nothing waits for it; it must come before the opt-out deadline."""
     opt_out_deadline: Moment
+    """An opt-out received before this is over is in time. `wait_for_opt_out_deadline` waits for it."""
     readiness_deadline: Moment
+    """Until when partners are asked to be ready. Nothing stops at it: checks are asked until the cut-over."""
     last_legacy_renewal: Moment
+    """A legacy term that ends before this is over renews once more in legacy."""
     cut_over: Moment
+    """Nothing is converted before it; a check that is still missing then turns red."""
     closes: Moment
+    """When the last term that renewed in legacy has ended. Nothing stops at it; it must come last."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Moments:
@@ -100,7 +111,9 @@ class ConversionWindow(Policy):
     """When a convertible subscription becomes due: some days before its term end, or all at the cut-over."""
 
     kind: Literal["before_expiry", "at_cutover"] = "before_expiry"
+    """`before_expiry`: `lead_days` before the term end. `at_cutover`: everything at once."""
     lead_days: Annotated[int, Field(ge=4, le=400)] = 14
+    """Days before the term end from which on a subscription is due; never before the cut-over."""
 
 
 class Safety(Policy):
@@ -112,13 +125,16 @@ class Safety(Policy):
     completion_hours: Annotated[int, Field(ge=72)] = 72
     """The longest documented time a migration takes, and in which a failed one is finished or reverted."""
     margin_hours: Annotated[int, Field(ge=0)] = 12
+    """Hours on top for ourselves: retries, a night, a person who has to look."""
 
 
 class Cadence(Policy):
     """How often waiting things are asked again, on the campaign's clock."""
 
     check_every_minutes: Annotated[int, Field(ge=5)] = 360
+    """How often an outstanding check is asked again; one without a usable answer at least half-hourly."""
     poll_conversions_every_minutes: Annotated[int, Field(ge=1)] = 30
+    """How often Microsoft is asked how the migrations and orders of a batch stand."""
     coverage_quiet_minutes: Annotated[int, Field(ge=1)] = 60
     """How long the wait for NCE lets covered purchases stand before it has their legacy side suspended."""
     purchase_patience_hours: Annotated[int, Field(ge=1)] = 24
@@ -129,10 +145,15 @@ class Offer(Policy):
     """One row of the offer table: which segment a legacy offer is for, and how it can be converted."""
 
     offer_id: Annotated[str, AfterValidator(lower_guid)]
+    """Microsoft's id of the legacy offer; upper or lower case."""
     name: str
+    """As people know it."""
     segment: Segment
+    """Whom the offer is made for; a legacy subscription does not say it itself."""
     route: Literal["migrate", "purchase"] = "migrate"
+    """`migrate`: Microsoft moves and suspends it. `purchase`: we buy, wait until it is active, suspend."""
     purchase: CatalogueTarget | None = None
+    """What to buy; needed for route `purchase`, and taken when Microsoft knows no migration path."""
     nce: Annotated[str | None, Field(pattern=r"^[A-Z0-9]{12}:[A-Z0-9]{4}$")] = None
     """`product:sku` the offer becomes; checks what a migration made and finds same-SKU candidates."""
 
@@ -151,13 +172,21 @@ class Override(Policy):
     """Another term, billing cycle or seat count than legacy has, for whatever the scope names."""
 
     partner: str | None = None
+    """Only for this partner, by its short id. The narrowest override that fits counts."""
     customer: Annotated[str, AfterValidator(lower_guid)] | None = None
+    """Only for this customer, by its tenant id."""
     subscription: Annotated[str, AfterValidator(lower_guid)] | None = None
+    """Only for this legacy subscription, by its id."""
     term: Literal["P1M", "P1Y", "P3Y"] | None = None
+    """The NCE term: a month, a year, three years."""
     billing: Literal["monthly", "annual", "triennial"] | None = None
+    """The NCE billing cycle."""
     seats: Annotated[int, Field(ge=1)] | None = None
+    """At least so many seats; never fewer than legacy has."""
     approved_by: str | None = None
+    """Who agreed to a longer term than legacy has: a new commitment is never made silently."""
     reason: Annotated[str, Field(min_length=3)]
+    """Why."""
 
     def covers(self, *, partner: str, customer: str, subscription: str) -> bool:
         return (
@@ -176,24 +205,37 @@ class Campaign(Policy):
     """Everything operators decide about one migration."""
 
     campaign: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")]
+    """Its name, the first part of every run id."""
     title: str
+    """What it is about, in words."""
     source: str = ""
+    """The notice it goes back to."""
     default_zone: Annotated[str, AfterValidator(known_zone)] = "Europe/Rome"
+    """The time zone of partners whose roster row names none."""
     service_desk: str
+    """The address partners write to."""
     moments: Moments
+    """The dates."""
     exempt_segments: frozenset[Segment] = frozenset(
         {Segment.EDUCATION, Segment.GOVERNMENT, Segment.NONPROFIT}
     )
+    """Segments whose offers stay renewable in legacy and are left alone."""
     window: ConversionWindow = ConversionWindow()
+    """When a convertible subscription becomes due."""
     safety: Safety = Safety()
+    """Hours before the term end that must be left."""
     cadence: Cadence = Cadence()
+    """How often is asked, and how long is waited."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 100
+    """How many subscriptions one mapped `convert` group takes at most."""
     roster: str = ""
     """Where the partners are listed: a path or URL that Airflow's object storage can open."""
     guides: Mapping[str, str] = Field(default_factory=dict)
     """Per ISO country, the page that shows a partner how to accept the provider's link."""
     offers: tuple[Offer, ...]
+    """The offer table. An offer that is not in it goes to a person."""
     overrides: tuple[Override, ...] = ()
+    """Another term, billing cycle or seat count than legacy has."""
 
     @model_validator(mode="after")
     def _each_offer_once(self) -> Campaign:

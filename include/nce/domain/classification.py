@@ -503,7 +503,7 @@ NO_MIGRATION_PATH = 5
 _RESOLVED_BY_TIME = frozenset({1, 7})
 """Being processed, and the first month after purchase: nobody's business before the window opens."""
 
-FIX_FOR_REFUSAL: Mapping[int, str] = {
+FIX_FOR_REFUSAL: Mapping[int | None, str] = {
     0: "An operator reactivates the subscription, if the customer still wants it.",
     1: "It is being processed at Microsoft: run this partner again later.",
     2: "A person decides about a full new term before it ends.",

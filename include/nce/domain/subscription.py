@@ -56,9 +56,13 @@ class CatalogueTarget(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     product: str = Field(pattern=r"^[A-Z0-9]{12}$")
+    """The 12 characters of the product in Partner Center's catalogue."""
     sku: str = Field(pattern=r"^[A-Z0-9]{4}$")
+    """The 4 characters of the SKU."""
     term: str = Field(default="P1Y", pattern=r"^P(1M|1Y|3Y)$")
+    """The term to buy, unless legacy's own or an override says otherwise."""
     billing: str = Field(default="monthly", pattern=r"^(monthly|annual|triennial)$")
+    """The billing cycle to buy, unless legacy's own or an override says otherwise."""
 
     @property
     def product_and_sku(self) -> str:

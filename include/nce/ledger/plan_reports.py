@@ -23,37 +23,39 @@ from include.nce.ledger.transactions import Transactions
 class PlanLine(Report):
     """What the plan says of one subscription; `term`, `billing` and `seats` are what would be bought."""
 
-    subscription: str
-    customer: str
-    offer_id: str
-    offer_name: str
-    legacy_seats: int
-    term_end_at: Moment | None
-    klass: SubscriptionClass = Field(alias="class")
-    reason: str
-    owner: Owner
-    remedy: str
-    warning: str
-    route: Route | None
-    term: str | None
-    billing: str | None
-    seats: int | None
-    window_opens_at: Moment | None
-    last_safe_start_at: Moment | None
-    travels_with: str | None
+    subscription: str = Field(description="Id of the subscription the line is about.")
+    customer: str = Field(description="Tenant id of the end customer.")
+    offer_id: str = Field(description="Microsoft's id of the legacy offer.")
+    offer_name: str = Field(description="Microsoft's name of it.")
+    legacy_seats: int = Field(description="Seats it has in legacy.")
+    term_end_at: Moment | None = Field(description="When the present term ends.")
+    klass: SubscriptionClass = Field(alias="class", description="What becomes of it.")
+    reason: str = Field(description="Why, in one sentence.")
+    owner: Owner = Field(description="Who has to act next.")
+    remedy: str = Field(description="How; empty when nobody has to.")
+    warning: str = Field(description="What goes on but deserves a look; mostly empty.")
+    route: Route | None = Field(description="How it would be converted.")
+    term: str | None = Field(description="Term that would be bought, as P1Y.")
+    billing: str | None = Field(description="Billing cycle that would be bought.")
+    seats: int | None = Field(description="Seats that would be bought.")
+    window_opens_at: Moment | None = Field(description="When it becomes due.")
+    last_safe_start_at: Moment | None = Field(
+        description="After this, Microsoft may not finish before the term ends."
+    )
+    travels_with: str | None = Field(description="For an add-on, the subscription it is converted with.")
 
 
 class Plan(Report):
     """The latest plan of one run, its lines in the order in which they would be worked."""
 
-    run_id: str
-    campaign: str
-    partner: str
-    number: int
-    campaign_version: int
-    created_at: Moment
-    totals: dict[SubscriptionClass, int]
-    lines: list[PlanLine]
+    run_id: str = Field(description="The run's id in Airflow.")
+    campaign: str = Field(description="The campaign's name.")
+    partner: str = Field(description="Short id.")
+    number: int = Field(description="Counted for each partner.")
+    campaign_version: int = Field(description="The version of the campaign it follows.")
+    created_at: Moment = Field(description="When it was made.")
+    totals: dict[SubscriptionClass, int] = Field(description="Subscriptions by class.")
+    lines: list[PlanLine] = Field(description="In the order in which they would be worked.")
 
 
 class PlanReports(Transactions):

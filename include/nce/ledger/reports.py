@@ -193,7 +193,6 @@ async def _partners_with_run_and_plan(
     query = (
         select(PartnerRow, latest_run, latest_plan.c.plan_id)
         .select_from(PartnerRow)
-        .select_from(PartnerRow)
         .outerjoin(latest_run, true())
         .outerjoin(latest_plan, true())
         .where(PartnerRow.campaign == campaign)

@@ -194,24 +194,22 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
     base = bundle[0]
     migrates = base.route is Route.MIGRATE
     command = await desk.ledger.open_command(base.conversion_id, MIGRATION if migrates else CHECKOUT)
-    sent = command is not None and command.sent
+    sent = command if command is not None and command.sent else None
     try:
-        if sent and command is not None and migrates and await _find(bundle, command, desk):
+        if sent is not None and migrates and await _find(bundle, sent, desk):
             return False
-        ordered = sent and not migrates and await _is_ordered(base, desk)
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
-        stop = None if ordered else await _last_look(bundle, whole, desk, resending=sent)
+        ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
+        stop = None if ordered else await _last_look(bundle, whole, desk, resending=sent is not None)
         if stop is not None:
             state, reason = stop
-            if sent:
+            if sent is not None:
                 state, reason = ConversionState.UNKNOWN, f"sent before, unanswered, not sent again: {reason}"
             await desk.move(bundle, state, reason)
             return False
-        if migrates:
-            return await _migrate(bundle, desk, writer)
-        return await _purchase(bundle, command if sent else None, desk, writer)
+        return await (_migrate(bundle, desk, writer) if migrates else _purchase(bundle, sent, desk, writer))
     except PartnerCenterFault as fault:
-        return await _read_failed(bundle, fault, desk, unknown=sent)
+        return await _read_failed(bundle, fault, desk, unknown=sent is not None)
 
 
 async def _last_look(
@@ -341,10 +339,8 @@ async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, 
         )
 
 
-async def _is_ordered(base: Conversion, desk: _Desk) -> bool:
-    if base.cart_id is None:
-        return False
-    cart = await desk.partner_center.cart(base.customer_id, base.cart_id)
+async def _is_ordered(base: Conversion, sent: Command, desk: _Desk) -> bool:
+    cart = await desk.partner_center.cart(base.customer_id, str(sent.payload["cart"]))
     return cart is not None and cart.ordered
 
 

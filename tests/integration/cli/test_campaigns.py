@@ -85,6 +85,7 @@ def test_an_instant_may_carry_any_offset(desk: Desk) -> None:
         ("cut_of", "2022-07-12", "Moment 'cut_of' does not exist; a campaign has opens, opt_out_deadline,"),
         ("cut_over", "2022-07-12", "could mean its start or its end; write 2022-07-12T00:00:00Z"),
         ("cut_over", "2022-07-12T00:00:00", "names no instant without an offset; write 2022-07-12T00:00:00Z"),
+        ("opt_out_deadline", "2022-W26-4", "'2022-W26-4' is neither a day nor an instant"),
         ("cut_over", "12/07/2022", "'12/07/2022' is neither a day nor an instant"),
         ("cut_over", "0001-01-01T00:00:00+14:00", "is neither a day nor an instant"),
         ("opt_out_deadline", "2022-07-20", "'opt_out_deadline' must not come after 'cut_over'"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.nce.cli import airflow_api
+from include.nce.cli import airflow_api, runs
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid
@@ -48,8 +48,9 @@ def test_partners_mode_and_outcomes_travel_in_the_conf(desk: Desk, airflow: Fake
 
 
 def test_the_conf_is_one_the_dag_accepts(desk: Desk, airflow: FakeAirflow) -> None:
-    from include.nce.orchestration.params import CampaignConf
+    from include.nce.orchestration.params import SLUG, CampaignConf
 
+    assert runs._SHORT_ID.pattern == SLUG
     desk.nce("start", "rossi", "--outcome", "blocked")
     conf = airflow.started[0]["conf"]
     assert CampaignConf.read(conf).model_dump(exclude={"roster"}) == {**conf, "partners": ("rossi",),
@@ -127,9 +128,16 @@ def test_a_paused_dag_is_said_instead_of_waited_for(desk: Desk, airflow: FakeAir
     assert airflow.started == []
 
 
+def test_what_is_no_short_id_never_reaches_airflow(desk: Desk, airflow: FakeAirflow) -> None:
+    done = desk.nce("start", "Rossi S.r.l.", "verdi")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("partner: 'Rossi S.r.l.' is no short id; write")
+    assert airflow.started == []
+
+
 def test_what_airflow_refuses_in_the_conf_is_bad_input(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.refusal = "Invalid input for param partners: 'x' does not match"
-    done = desk.nce("start", "x")
+    done = desk.nce("start", "xx")
     assert done.exit_code == 2
     assert "Airflow refuses to start nce_campaign: Invalid input for param partners" in done.stderr
 

@@ -17,6 +17,6 @@ def test_a_changed_page_is_noticed(monkeypatch, tmp_path) -> None:
     assert reference.stale() == ["cli.md"]
 
 
-def test_every_field_of_the_status_has_a_meaning() -> None:
-    rows = [line.split("|") for line in reference.status_json().splitlines() if line.startswith("| `")]
+def test_every_field_of_every_document_has_a_meaning() -> None:
+    rows = [line.split("|") for line in reference.json_documents().splitlines() if line.startswith("| `")]
     assert [cells[1].strip() for cells in rows if not cells[3].strip()] == []

@@ -1,0 +1,821 @@
+"""The money rules: nothing is bought twice, nothing without an intention, nothing that must not be."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.subscription import Status
+from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
+from include.nce.steps.ports import CartLineFault
+from tests.support.examples import (
+    AUDIO_NCE,
+    BASIC_NCE,
+    CAMPAIGN,
+    CUSTOMER,
+    IDENTITY,
+    IDENTITY_NCE,
+    MPN_ID,
+    OTHER_CUSTOMER,
+    SIGN_IN,
+    SIGN_IN_NCE,
+    add_on,
+    at,
+    campaign,
+    legacy,
+    legacy_id,
+    nce,
+    nce_id,
+)
+from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled
+from tests.support.one_partner import RUN, OnePartner
+
+S = ConversionState
+WRITE = {Route.MIGRATE: "create_migration", Route.PURCHASE: "check_out"}
+ROUTES = pytest.mark.parametrize("route", list(Route))
+
+
+def of(route: Route, number: int = 1, **changes: Any) -> Any:
+    """A subscription that goes this way."""
+    return legacy(number, **{"offer_id": IDENTITY, **changes}) if route is Route.PURCHASE else legacy(
+        number, **changes
+    )  # fmt: skip
+
+
+async def planned(world: OnePartner, *holdings: Any, **options: Any) -> None:
+    await world.begin(*holdings, **options)
+    await world.plan()
+
+
+def request_ids(world: OnePartner, operation: str) -> list[str]:
+    return [sent.request_id for sent in world.microsoft.sent_of(operation)]
+
+
+@ROUTES
+async def test_what_is_due_is_bought_once_and_covers_legacy(world: OnePartner, route: Route) -> None:
+    await world.convert(of(route))
+
+    assert (world.bought(), world.state(), world.legacy_status()) == (1, S.CONVERTED, Status.SUSPENDED)
+    world.assert_rules()
+
+
+@ROUTES
+async def test_clearing_the_task_buys_nothing_again(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    await world.buy()
+    before = list(world.records.events)
+    await world.buy()
+
+    assert world.bought() <= 1
+    assert len(world.microsoft.sent_of(WRITE[route])) == 1
+    assert world.records.events == before
+
+
+@ROUTES
+async def test_clearing_the_task_when_all_is_finished_changes_nothing(
+    world: OnePartner, route: Route
+) -> None:
+    await world.convert(of(route))
+    before = list(world.records.events)
+    await world.buy()
+
+    assert world.records.events == before
+
+
+@ROUTES
+async def test_the_intention_is_on_record_before_anything_is_sent(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    order: list[str] = []
+    real = getattr(world.microsoft, WRITE[route])
+
+    async def watched(*args: Any, **kwargs: Any) -> Any:
+        order.extend(kind for kind, *_ in world.records.events)
+        return await real(*args, **kwargs)
+
+    setattr(world.microsoft, WRITE[route], watched)
+    await world.buy()
+
+    assert order.index("intended") < order.index("sending")
+    assert ("answered", legacy_id(1), WRITE[route], "accepted") in world.records.events
+
+
+@ROUTES
+@pytest.mark.parametrize("fault", [lost, server_fault], ids=["lost", "http_503"])
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_effect", "after_the_effect"])
+async def test_a_lost_answer_never_buys_twice(
+    world: OnePartner, route: Route, fault: Any, after: bool
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], fault, after=after)
+    await world.buy()
+    done = await world.finish()
+
+    assert world.microsoft.faults_left == {}
+    assert world.bought() == 1
+    assert done[0].finished == 1
+    world.assert_rules()
+
+
+async def test_a_migration_that_arrived_is_found_and_not_sent_again(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.microsoft.fail("create_migration", lost, after=True)
+    await world.buy()
+
+    assert len(world.microsoft.sent_of("create_migration")) == 1
+    assert world.state() is S.ACCEPTED
+    assert world.conversion().migration_id is not None
+    assert ("answered", legacy_id(1), "create_migration", "found") in world.records.events
+
+
+@ROUTES
+async def test_what_did_not_arrive_is_sent_again_with_the_same_request_id(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost)
+    await world.buy()
+
+    intended = {command.request_id for command in world.records.commands.values()}
+    assert set(request_ids(world, WRITE[route])) == intended
+    assert len(intended) == 1
+
+
+@ROUTES
+async def test_an_ordered_cart_is_asked_for_its_answer_with_the_same_request_id(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost, after=True)
+    await world.buy()
+
+    assert len(set(request_ids(world, WRITE[route]))) == 1
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+async def test_after_a_refusal_the_next_try_has_a_request_id_of_its_own(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], throttled)
+    await world.buy()
+
+    ids = [command.request_id for command in world.records.commands.values()]
+    assert len(set(ids)) == 2
+    assert request_ids(world, WRITE[route]) == ids[1:]
+    assert world.state() is S.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("route", "look"), [(Route.MIGRATE, "migrations"), (Route.PURCHASE, "cart")], ids=["migrate", "purchase"]
+)
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_effect", "after_the_effect"])
+@pytest.mark.parametrize("unseen", [lost, server_fault, refusal])
+async def test_an_answer_lost_and_a_look_that_fails_leave_it_unknown_never_free_to_buy(
+    world: OnePartner, route: Route, look: str, after: bool, unseen: Any
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost, after=after)
+    world.microsoft.fail(look, unseen, times=PASSES)
+    reports = await world.buy()
+
+    assert world.state() is S.UNKNOWN
+    assert "could not be looked up" in world.conversion().reason
+    assert reports[0].unresolved
+    assert len(world.microsoft.sent_of(WRITE[route])) == int(after)
+    world.microsoft._scripts.clear()
+    await world.plan()
+    await world.buy()
+    await world.finish()
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+@ROUTES
+async def test_an_answer_nobody_can_read_is_no_refusal(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(
+        WRITE[route], lambda: Fault(FailureClass.BROKEN, "HTML instead of JSON", status=201), after=True
+    )
+    await world.buy()
+    await world.buy()
+    await world.finish()
+
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    "answer",
+    [
+        throttled,
+        lambda: Fault(FailureClass.RECONCILE, "not active", status=400, code=900215),
+        lambda: Fault(FailureClass.WAIT, "busy", status=409, code=800064),
+    ],
+    ids=["429", "900215", "800064"],
+)
+async def test_a_refused_resend_proves_nothing_about_the_first_send(
+    world: OnePartner, route: Route, answer: Any
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost)
+    world.microsoft.fail(WRITE[route], answer, times=PASSES)
+    await world.buy()
+
+    assert world.state() is S.UNKNOWN
+    assert not any(command.answered for command in world.records.commands.values())
+
+
+async def test_a_cart_that_is_being_processed_is_not_replaced_by_another(world: OnePartner) -> None:
+    await planned(world, of(Route.PURCHASE))
+    world.microsoft.fail(
+        "check_out", lambda: Fault(FailureClass.WAIT, "being processed", status=409, code=800064), after=True
+    )
+    await world.buy()
+
+    assert world.bought() == 1
+    assert len(world.microsoft.sent_of("create_cart")) == 1
+
+
+@ROUTES
+async def test_a_short_wait_is_waited_as_long_as_microsoft_asks(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lambda: throttled(41))
+    await world.buy()
+
+    assert world.clock.pauses == [41]
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+@pytest.mark.parametrize("asks", ["write", "read"])
+async def test_a_long_wait_is_left_to_a_later_run(world: OnePartner, route: Route, asks: str) -> None:
+    await planned(world, of(route))
+    operation = WRITE[route] if asks == "write" else "subscriptions_of"
+    world.microsoft.fail(operation, lambda: throttled(LONGEST_PAUSE_SECONDS + 1))
+    await world.buy()
+
+    assert world.clock.pauses == []
+    assert world.state() is S.WAITING
+    assert world.conversion().not_before_at == at("2022-07-11 00:01") + timedelta(seconds=1)
+    await world.plan()
+    await world.buy()
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [(lambda: throttled(None), S.ACCEPTED), (lost, S.ACCEPTED), (refusal, S.REFUSED)],
+    ids=["wait_without_a_time", "read_timeout", "no_access"],
+)
+async def test_a_look_that_fails_sends_nothing(
+    world: OnePartner, route: Route, fault: Any, state: ConversionState
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail("subscriptions_of", fault)
+    await world.buy()
+
+    assert world.microsoft.faults_left == {}
+    assert world.state() is state
+    assert bool(world.microsoft.sent) == (state is S.ACCEPTED)
+
+
+async def test_the_batch_goes_on_without_a_line_that_never_gets_through(world: OnePartner) -> None:
+    await planned(world, legacy(1), legacy(2, term_end_at=at("2022-07-21 08:00")))
+    world.microsoft.fail("create_migration", refusal)
+    reports = await world.buy()
+
+    assert (world.state(1), world.state(2)) == (S.REFUSED, S.ACCEPTED)
+    assert reports[0].states == {"refused": 1, "accepted": 1}
+    assert reports[0].unresolved == (f"{legacy_id(1)} is refused: not eligible",)
+
+
+async def test_patience_ends_after_some_passes(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.microsoft.fail("create_migration", throttled, times=PASSES)
+    await world.buy()
+
+    assert world.clock.pauses == [20] * (PASSES - 1)
+    assert world.state() is S.WAITING
+
+
+async def test_the_most_urgent_is_bought_first(world: OnePartner) -> None:
+    await planned(
+        world,
+        legacy(1, term_end_at=at("2022-07-24 08:00")),
+        legacy(2, term_end_at=at("2022-07-13 08:00")),
+        legacy(3, term_end_at=at("2022-07-18 08:00")),
+    )
+    await world.buy()
+
+    order = [sent.about for sent in world.microsoft.sent_of("create_migration")]
+    assert order == [legacy_id(2), legacy_id(3), legacy_id(1)]
+
+
+@ROUTES
+async def test_what_somebody_migrated_by_hand_since_the_plan_is_left_to_them(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.hold(nce(migrated_from_id=legacy_id(1)))
+    await world.buy()
+
+    assert world.state() is S.BY_OTHERS
+    assert nce_id(1) in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+async def test_somebody_elses_migration_in_work_is_not_ours_to_repeat(world: OnePartner) -> None:
+    world.microsoft.microsoft_suspends = False
+    await planned(world, legacy())
+    world.microsoft.somebody_migrates(legacy_id(1))
+    await world.buy()
+
+    assert world.state() is S.BY_OTHERS
+    assert "somebody else's migration" in world.conversion().reason
+
+
+async def test_a_subscription_that_turns_out_migrated_is_a_success_of_others(world: OnePartner) -> None:
+    await planned(world, legacy())
+
+    def not_active() -> PartnerCenterFault:
+        world.microsoft.hold(nce(migrated_from_id=legacy_id(1)))
+        return Fault(FailureClass.RECONCILE, "not active", status=400, code=900215)
+
+    world.microsoft.fail("create_migration", not_active)
+    await world.buy()
+
+    assert world.state() is S.BY_OTHERS
+
+
+async def test_a_subscription_that_is_not_active_and_not_migrated_is_refused(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.microsoft.fail(
+        "create_migration", lambda: Fault(FailureClass.RECONCILE, "not active", status=400, code=900215)
+    )
+    await world.buy()
+
+    assert world.state() is S.REFUSED
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("received", "customer", "says"),
+    [
+        ("2022-06-30 21:59", None, "opted out in time"),
+        ("2022-06-30 21:59", CUSTOMER, "opted out in time"),
+        ("2022-06-30 22:00", None, "after the deadline"),
+        ("2022-06-30 22:00", CUSTOMER, "after the deadline"),
+    ],
+)
+async def test_an_opt_out_recorded_after_the_plan_stops_the_purchase(
+    world: OnePartner, route: Route, received: str, customer: str | None, says: str
+) -> None:
+    await planned(world, of(route))
+    await world.opt_out(at(received), customer)
+    await world.buy()
+
+    assert world.state() is S.HELD
+    assert says in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+async def test_another_customers_opt_out_stops_nothing(world: OnePartner) -> None:
+    await planned(world, legacy())
+    await world.opt_out(at("2022-06-01 00:00"), OTHER_CUSTOMER)
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+async def test_an_opt_out_after_a_lost_answer_does_not_hide_what_was_bought(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost, after=True)
+    world.microsoft.fail("migrations" if route is Route.MIGRATE else "cart", lost, times=PASSES)
+    await world.buy()
+    world.microsoft._scripts.clear()
+    await world.opt_out(at("2022-06-01 00:00"))
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+async def test_an_opt_out_after_a_send_that_never_arrived_stops_the_next_one(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.fail(WRITE[route], lost, times=PASSES)
+    await world.buy()
+    await world.opt_out(at("2022-06-01 00:00"))
+    await world.buy()
+
+    assert world.bought() == 0
+    assert world.state() is S.UNKNOWN
+    assert world.conversion().reason.startswith("sent before, unanswered, not sent again: opted out in time")
+
+
+@ROUTES
+async def test_a_cut_over_moved_later_after_its_gate_stops_the_purchase(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    await world.records.move_moment(
+        CAMPAIGN, "cut_over", at("2022-07-12 06:30"), "anna", "Microsoft moved it"
+    )
+    await world.buy()
+
+    assert world.state() is S.WAITING
+    assert "2022-07-12 06:30 UTC" in world.conversion().reason
+    assert world.microsoft.sent == []
+    world.clock.advance(hours=31)
+    await world.buy()
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("change", "state", "says"),
+    [
+        ({"status": Status.SUSPENDED}, S.REFUSED, "it is suspended"),
+        ({"status": Status.OTHER}, S.REFUSED, "it is other"),
+        ({"term_end_at": at("2022-07-12 00:00")}, S.HELD, "within 24 hours"),
+        ({"customer_id": OTHER_CUSTOMER}, S.REFUSED, "does not list it"),
+    ],
+)
+async def test_what_changed_since_the_plan_is_seen_before_buying(
+    world: OnePartner, route: Route, change: dict[str, Any], state: ConversionState, says: str
+) -> None:
+    await planned(world, of(route))
+    world.microsoft.change(legacy_id(1), **change)
+    await world.buy()
+
+    assert world.state() is state
+    assert says in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+async def test_a_subscription_without_a_term_end_is_not_stopped_by_the_last_day(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.microsoft.change(legacy_id(1), term_end_at=None)
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+async def test_an_add_on_the_plan_does_not_know_holds_its_base(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    world.microsoft.hold(add_on(2))
+    await world.buy()
+
+    assert world.state() is S.HELD
+    assert legacy_id(2) in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+@ROUTES
+async def test_an_add_on_that_ended_since_does_not_matter(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    world.microsoft.hold(add_on(2, status=Status.DELETED))
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
+@pytest.mark.parametrize("seats", [3, 25])
+async def test_seats_are_those_legacy_has_when_buying(world: OnePartner, route: Route, seats: int) -> None:
+    await planned(world, of(route, seats=10))
+    world.microsoft.change(legacy_id(1), seats=seats)
+    await world.buy()
+    await world.finish()
+
+    made = world.microsoft.held[world.microsoft.bought[legacy_id(1)][0]]
+    assert made.seats == seats
+    assert world.state() is S.CONVERTED
+
+
+@ROUTES
+@pytest.mark.parametrize(("asked", "seats"), [(15, 15), (5, 10)])
+async def test_an_override_may_ask_for_more_seats_never_for_fewer_than_legacy_has(
+    world: OnePartner, route: Route, asked: int, seats: int
+) -> None:
+    wanted = campaign(overrides=[{"seats": asked, "reason": "the customer asked"}])
+    await world.convert(of(route, seats=10), document=wanted)
+
+    assert world.microsoft.held[world.microsoft.bought[legacy_id(1)][0]].seats == seats
+
+
+async def test_only_what_differs_from_legacy_is_asked_of_a_migration(world: OnePartner) -> None:
+    wanted = campaign(overrides=[{"billing": "annual", "reason": "the customer asked"}])
+    await planned(world, legacy(1), add_on(2), document=wanted)
+    await world.buy()
+
+    (request,) = [sent.body for sent in world.microsoft.sent_of("create_migration")]
+    assert (request.term, request.billing, request.full_term) == (None, "annual", False)
+    assert [extra.legacy_id for extra in request.add_ons] == [legacy_id(2)]
+    assert request.reference == world.conversion(1).reference
+
+
+async def test_a_purchase_names_what_to_buy_and_the_partner_of_record(world: OnePartner) -> None:
+    wanted = campaign(overrides=[{"billing": "annual", "reason": "the customer asked"}])
+    await planned(world, of(Route.PURCHASE), add_on(2, offer_id=SIGN_IN), document=wanted)
+    await world.buy()
+
+    ((mpn_id, lines),) = [sent.body for sent in world.microsoft.sent_of("create_cart")]
+    assert mpn_id == MPN_ID
+    assert [(line.target.product_and_sku, line.target.billing, line.seats) for line in lines] == [
+        (IDENTITY_NCE, "annual", 10),
+        (SIGN_IN_NCE, "annual", 4),
+    ]
+
+
+@ROUTES
+async def test_a_busy_subscription_is_left_to_whoever_has_it(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    async with world.records.single_writer(CUSTOMER, legacy_id(1)):
+        await world.buy()
+
+    assert world.state() is S.PLANNED
+    assert len(world.clock.pauses) == PASSES - 1
+    assert world.microsoft.sent == []
+
+
+async def test_two_purchases_of_a_product_for_a_customer_take_turns(world: OnePartner) -> None:
+    await planned(world, legacy())
+    async with world.records.single_writer(CUSTOMER, f"seats:{BASIC_NCE}"):
+        await world.buy()
+
+    assert world.microsoft.sent == []
+
+
+@ROUTES
+async def test_who_lost_the_lock_sends_nothing(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    real = world.records.note_sending
+
+    async def loses(*args: Any, **kwargs: Any) -> None:
+        await real(*args, **kwargs)
+        world.records.lose_locks()
+
+    world.records.note_sending = loses  # type: ignore[method-assign]
+    with pytest.raises(LockLost):
+        await world.buy()
+
+    assert world.microsoft.sent_of(WRITE[route]) == []
+    world.records.note_sending = real  # type: ignore[method-assign]
+    await world.buy()
+    await world.finish()
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+@ROUTES
+async def test_two_executions_at_once_buy_once(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route), of(route, 2, customer_id=OTHER_CUSTOMER))
+    await asyncio.gather(world.buy(), world.buy(), world.buy())
+    await world.finish()
+
+    assert (world.bought(1), world.bought(2)) == (1, 1)
+    assert len(world.microsoft.sent_of(WRITE[route])) == 2
+
+
+async def test_an_intention_left_by_a_crash_is_not_the_record_of_another_purchase(world: OnePartner) -> None:
+    await planned(world, legacy(seats=10))
+    left = await world.records.intend(
+        world.conversion().conversion_id, "create_migration", {"lines": "of yesterday"}, at=world.clock.now_at
+    )
+    await world.buy()
+
+    (sent,) = world.microsoft.sent_of("create_migration")
+    assert sent.request_id != left.request_id
+    recorded = next(c for c in world.records.commands.values() if c.request_id == sent.request_id)
+    assert recorded.payload["lines"][0]["seats"] == 10
+    assert not world.records.commands[left.command_id].sent
+
+
+async def test_an_accepted_bundle_is_accepted_as_a_whole(world: OnePartner) -> None:
+    await planned(world, legacy(1), add_on(2))
+    await world.buy()
+
+    assert world.state(1) is S.ACCEPTED
+    assert world.state(2) is S.ACCEPTED
+    assert world.conversion(1).migration_id == world.conversion(2).migration_id
+    await world.finish()
+    held = world.microsoft.held
+    assert held[world.conversion(1).nce_subscription_id or ""].product_and_sku == BASIC_NCE
+    assert held[world.conversion(2).nce_subscription_id or ""].product_and_sku == AUDIO_NCE
+
+
+BUNDLE = [legacy(1, offer_id=IDENTITY), add_on(2, offer_id=SIGN_IN)]
+
+
+@pytest.mark.parametrize(("refused", "ordered"), [(1, 2), (2, 1)], ids=["base_refused", "add_on_refused"])
+@pytest.mark.parametrize("again", ["clear", "start_again"])
+async def test_a_checkout_that_orders_only_a_part_is_completed_not_repeated(
+    world: OnePartner, refused: int, ordered: int, again: str
+) -> None:
+    await planned(world, *BUNDLE)
+    fault = CartLineFault(legacy_id(refused), 800067, "seat limit")
+    world.microsoft.not_ordered[legacy_id(refused)] = fault
+    await world.buy()
+
+    assert (world.state(ordered), world.state(refused)) == (S.ACCEPTED, S.REFUSED)
+    assert "seat limit (code 800067)" in world.conversion(refused).reason
+    await world.finish(rounds=1)
+    assert world.legacy_status(1) is Status.ACTIVE
+    assert world.legacy_status(2) is Status.ACTIVE
+    world.microsoft.not_ordered.clear()
+    if again == "start_again":
+        await world.plan()
+    await world.buy()
+    await world.finish()
+    assert (world.bought(1), world.bought(2)) == (1, 1)
+    assert (world.state(1), world.state(2)) == (S.CONVERTED, S.CONVERTED)
+    world.assert_rules()
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (CartLineFault(None, None, "the cart is under review"), "the cart is under review"),
+        (CartLineFault(legacy_id(9), 1, "another line"), "no order came back for it"),
+    ],
+)
+async def test_a_checkout_without_an_order_is_a_refusal(
+    world: OnePartner, fault: CartLineFault, says: str
+) -> None:
+    await planned(world, BUNDLE[0])
+    world.microsoft.not_ordered[legacy_id(1)] = fault
+    await world.buy()
+
+    assert world.state() is S.REFUSED
+    assert says in world.conversion().reason
+
+
+async def test_a_cart_with_errors_is_not_checked_out(world: OnePartner) -> None:
+    await planned(world, *BUNDLE)
+    world.microsoft.cart_faults = (CartLineFault(legacy_id(2), 10015, "too many seats"),)
+    await world.buy()
+
+    assert world.state(1) is S.REFUSED
+    assert world.state(2) is S.REFUSED
+    assert "too many seats (code 10015)" in world.conversion(1).reason
+    assert world.microsoft.sent_of("check_out") == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_lost_cart_is_simply_a_new_cart(world: OnePartner, after: bool) -> None:
+    await planned(world, *BUNDLE)
+    world.microsoft.fail("create_cart", lost, after=after)
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+    assert len(world.microsoft.sent_of("create_cart")) == 1 + int(after)
+
+
+async def test_a_cart_made_before_seats_changed_is_not_used(world: OnePartner) -> None:
+    await planned(world, BUNDLE[0])
+    world.microsoft.fail("check_out", lambda: throttled(600))
+    await world.buy()
+    world.microsoft.change(legacy_id(1), seats=12)
+    await world.buy()
+    await world.finish()
+
+    assert world.microsoft.held[world.microsoft.bought[legacy_id(1)][0]].seats == 12
+    assert world.state() is S.CONVERTED
+
+
+async def test_a_cart_that_was_sent_to_checkout_and_is_gone_is_never_bought_again(world: OnePartner) -> None:
+    await planned(world, BUNDLE[0])
+    world.microsoft.fail("check_out", lost, after=True)
+    world.microsoft.fail("cart", lost, times=PASSES)
+    await world.buy()
+    world.microsoft._scripts.clear()
+    world.microsoft.expire_carts()
+    await world.buy()
+
+    assert world.state() is S.STRANDED
+    assert "is gone: a person looks for its order" in world.conversion().reason
+    await world.plan()
+    await world.buy()
+    await world.cancel()
+    assert world.bought() == 1
+    assert "is gone: a person looks for its order" in world.conversion().reason
+
+
+async def test_an_offer_whose_mapping_went_away_is_refused(world: OnePartner) -> None:
+    await planned(world, BUNDLE[0])
+    offers = [o for o in campaign().model_dump(mode="json")["offers"] if o["offer_id"] != IDENTITY]
+    await world.records.import_campaign(campaign(offers=offers), "anna", "a slip")
+    await world.buy()
+
+    assert world.state() is S.REFUSED
+    assert "no purchase mapping" in world.conversion().reason
+
+
+async def test_an_offer_that_is_no_longer_bought_is_refused_too(world: OnePartner) -> None:
+    await planned(world, BUNDLE[0])
+    offers = [{"offer_id": IDENTITY, "name": "Identity", "segment": "commercial"}]
+    await world.records.import_campaign(campaign(offers=offers), "anna", "a slip")
+    await world.buy()
+
+    assert world.state() is S.REFUSED
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.PENDING])
+async def test_the_same_product_bought_by_hand_since_the_plan_holds_the_purchase(
+    world: OnePartner, status: Status
+) -> None:
+    await planned(world, BUNDLE[0])
+    world.microsoft.hold(nce(offer_id=f"{IDENTITY_NCE}:CFQ7TTC0K9ZZ", status=status))
+    await world.buy()
+
+    assert world.state() is S.HELD
+    assert nce_id(1) in world.conversion().reason
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named_at_checkout", "named_later"])
+async def test_what_we_bought_for_one_subscription_does_not_hold_the_next(
+    world: OnePartner, named: bool
+) -> None:
+    world.microsoft.names_subscriptions_at_checkout = named
+    await planned(
+        world,
+        legacy(1, offer_id=IDENTITY, term_end_at=at("2022-07-18 08:00")),
+        legacy(2, offer_id=IDENTITY, term_end_at=at("2022-07-19 08:00"), customer_id=OTHER_CUSTOMER),
+        legacy(3, offer_id=IDENTITY, term_end_at=at("2022-07-20 08:00")),
+    )
+    await world.buy()
+
+    assert [world.state(n) for n in (1, 2, 3)] == [S.ACCEPTED] * 3
+    await world.finish()
+    assert [world.state(n) for n in (1, 2, 3)] == [S.CONVERTED] * 3
+    world.assert_rules()
+
+
+async def test_a_retry_is_not_confused_with_the_failed_try_before(world: OnePartner) -> None:
+    world.microsoft.endings[legacy_id(1)] = "reverts"
+    await planned(world, legacy())
+    await world.buy()
+    await world.finish(hours=50, rounds=1)
+    assert world.state() is S.FAILED
+    world.microsoft.endings.clear()
+    world.microsoft.fail("create_migration", lost)
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+    await world.finish()
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+async def test_a_lost_answer_does_not_take_somebody_elses_failed_migration_for_its_own(
+    world: OnePartner,
+) -> None:
+    world.microsoft.endings[legacy_id(1)] = "reverts"
+    await world.begin(legacy())
+    world.microsoft.somebody_migrates(legacy_id(1))
+    world.clock.advance(hours=50)
+    await world.plan()
+    world.microsoft.endings.clear()
+    world.microsoft.fail("create_migration", lost)
+    await world.buy()
+
+    assert world.state() is S.ACCEPTED
+    assert len(world.microsoft.sent_of("create_migration")) == 1
+
+
+async def test_an_add_on_missing_from_microsofts_answer_does_not_get_its_bases_subscription(
+    world: OnePartner,
+) -> None:
+    await planned(world, legacy(1), add_on(2))
+    real = world.microsoft.create_migration
+
+    async def without_add_ons(*args: Any, **kwargs: Any) -> Any:
+        migration, answered = await real(*args, **kwargs)
+        return replace(migration, nce_subscription_id=nce_id(7), add_ons=()), answered
+
+    world.microsoft.create_migration = without_add_ons  # type: ignore[method-assign]
+    await world.buy()
+
+    assert world.conversion(1).nce_subscription_id == nce_id(7)
+    assert world.conversion(2).nce_subscription_id is None
+
+
+async def test_an_empty_batch_is_no_error(world: OnePartner) -> None:
+    await planned(world, legacy())
+    report = await buy_nce(
+        RUN, 1, 7, partner_center=world.microsoft, ledger=world.records, clock=world.clock,
+        pause=world.clock.pause,
+    )  # fmt: skip
+
+    assert (report.states, report.unresolved) == ({}, ())
