@@ -1,14 +1,14 @@
 """
 ### Start a campaign: one run for each partner
 
-Reads the roster, enrols its partners, and starts `nce_partner_migration` once for each, with a run id people can
-read. Nothing is bought here.
+Reads the roster, enrols its partners, and starts `nce_partner_migration` once for each, with a run id people
+can read. Nothing is bought here.
 
 * **The whole campaign**: trigger with `{"campaign": "csp-commercial-2022"}`.
 * **Some partners**: `{"campaign": "csp-commercial-2022", "partners": ["rossi-informatica"]}`.
-* **Those that ended badly**: `{"campaign": "csp-commercial-2022", "outcomes": ["blocked"], "existing": "rerun"}`.
+* **Those that ended badly**: add `"outcomes": ["blocked"], "existing": "rerun"`.
 
-A run that exists is skipped (pink), or started again with `"existing": "rerun"`; what is finished stays finished.
+A run that exists is skipped (pink), or started again with `"existing": "rerun"`; what is finished stays so.
 """
 
 from __future__ import annotations

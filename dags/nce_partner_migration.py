@@ -52,7 +52,9 @@ with DAG(
         for check in ("check_mpa", "check_indirect_provider_link", "check_mpn_id", "check_customer_mca")
     ]
     opt_out_deadline = MomentGate(
-        task_id="wait_for_opt_out_deadline", moment="opt_out_deadline", doc_md=TEXTS["wait_for_opt_out_deadline"]
+        task_id="wait_for_opt_out_deadline",
+        moment="opt_out_deadline",
+        doc_md=TEXTS["wait_for_opt_out_deadline"],
     )
     honour_opt_out = HonourOptOut(task_id="honour_opt_out", doc_md=TEXTS["honour_opt_out"])
     cut_over = MomentGate(task_id="wait_for_cut_over", moment="cut_over", doc_md=TEXTS["wait_for_cut_over"])

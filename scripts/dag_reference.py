@@ -89,7 +89,7 @@ def load_dags() -> Sequence[Mapping[str, Any]]:
     return dags
 
 
-def dag_pages() -> str:
+def dag_page() -> str:
     """The page: each DAG with its manual, its trigger form and its tasks."""
     parts = [
         "# DAGs",

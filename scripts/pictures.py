@@ -30,13 +30,12 @@ SETTLE_MS = 1_500
 """The pages draw and move for a moment after their data has come."""
 
 BROWSER_SETTINGS = {
-    f"dag_runs_limit-{PARTNER_DAG}": 25,
     f"{PARTNER_DAG}/open-groups": ["convert"],
     "log_wrap": True,
     "log_show_source": False,
     "timezone": "UTC",
 }
-"""What Airflow's pages keep in the browser: all partners at once, groups open, long lines whole."""
+"""What Airflow's pages keep in the browser: groups open, long lines whole."""
 
 
 class Camera:
@@ -47,8 +46,8 @@ class Camera:
         self._installation = installation
         self._state: str | None = None
 
-    def open(self, path: str, *, width: int, height: int, **settings: object) -> Page:
-        """The page at `path` once it is drawn; `settings` are further values for the browser's store."""
+    def open(self, path: str, *, shows: str, width: int, height: int, **settings: object) -> Page:
+        """The page at `path` once it `shows` that text; `settings` are further values for the browser's store."""
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="light",
@@ -61,6 +60,7 @@ class Camera:
         page = context.new_page()
         self._log_in(page)
         page.goto(self._installation.airflow_url + path)
+        page.get_by_text(shows).locator("visible=true").first.wait_for()
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(SETTLE_MS)
         return page
@@ -99,38 +99,54 @@ def _widen_left(page: Page, to: int) -> None:
 
 def grid(camera: Camera) -> Page:
     """Every partner's run, task by task, beside the list of runs."""
-    page = camera.open(f"/dags/{PARTNER_DAG}/runs", width=1500, height=860)
-    _widen_left(page, 640)
+    page = camera.open(f"/dags/{PARTNER_DAG}/runs", shows="Dag Runs", width=1300, height=760)
+    page.get_by_role("button", name="Options").click()
+    page.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="25", exact=True).click()
+    page.keyboard.press("Escape")
+    _widen_left(page, 690)
+    page.mouse.click(400, 680)
     return page
 
 
-def graph(camera: Camera) -> Page:
+def graph(camera: Camera) -> Locator:
     """One partner's run as a graph, finished."""
     page = camera.open(
-        f"/dags/{PARTNER_DAG}/runs/{CONVERTED}", width=1700, height=760, default_dag_view="graph"
+        f"/dags/{PARTNER_DAG}/runs/{CONVERTED}",
+        shows="Success",
+        width=1900,
+        height=560,
+        default_dag_view="graph",
     )
-    _widen_left(page, 1250)
-    return page
+    _widen_left(page, 1500)
+    page.get_by_role("button", name="Fit View").click()
+    page.wait_for_timeout(SETTLE_MS)
+    return page.locator(".react-flow")
 
 
 def trigger_form(camera: Camera) -> Locator:
     """The form that starts a campaign."""
-    page = camera.open(f"/dags/{CAMPAIGN_DAG}", width=1200, height=1400)
+    page = camera.open(f"/dags/{CAMPAIGN_DAG}", shows="Last Dag Run", width=1200, height=1400)
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.wait_for()
+    dialog.get_by_text("Runs that exist already").wait_for()
     page.wait_for_timeout(SETTLE_MS)
     return dialog
 
 
 def red_task(camera: Camera) -> Page:
     """The log of a check that is still missing at the cut-over."""
-    return camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}/tasks/check_mpa", width=1400, height=700)
+    path = f"/dags/{PARTNER_DAG}/runs/{BLOCKED}/tasks/check_mpa"
+    return camera.open(path, shows="Who acts: partner", width=1400, height=700)
 
 
-def run_note(camera: Camera) -> Page:
+def run_note(camera: Camera) -> Locator:
     """The note of a blocked partner's run."""
-    return camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}", width=1400, height=700)
+    page = camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}", shows="blocked:", width=1400, height=700)
+    page.get_by_text("blocked:").first.click()
+    page.wait_for_timeout(SETTLE_MS)
+    page.screenshot(path="/tmp/pics/dbg-note.png")
+    return page.get_by_role("dialog")
 
 
 TAKEN: Mapping[str, Callable[[Camera], Page | Locator]] = {

@@ -1,7 +1,8 @@
 """`python -m scripts.reference`: write the reference pages that are made from the code; `--check` compares.
 
-`docs/reference/cli.md` comes from the commands themselves, `docs/reference/status-json.md` from the models
-behind `--json`.
+`docs/reference/cli.md` comes from the commands themselves, `status-json.md` beside it from the models behind
+`--json`, `dags.md` from the DAGs as Airflow loads them, `input-files.md` from the models that read what people
+write.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from include.nce.cli.explain import Explanation
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
+from scripts.dag_reference import dag_page
+from scripts.input_reference import input_page
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 REFERENCE = CHECKOUT / "docs" / "reference"
@@ -38,7 +41,12 @@ MADE = "<!-- Made by `python -m scripts.reference`; change the code, not this pa
 
 def pages() -> dict[str, str]:
     """File name -> text of each page."""
-    return {"cli.md": MADE + command_line(), "status-json.md": MADE + json_documents()}
+    return {
+        "cli.md": MADE + command_line(),
+        "dags.md": MADE + dag_page(),
+        "input-files.md": MADE + input_page(),
+        "status-json.md": MADE + json_documents(),
+    }
 
 
 def stale() -> list[str]:

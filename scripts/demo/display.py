@@ -25,7 +25,6 @@ from include.nce.ledger.reports import PartnerStatus
 PLAIN_LINE_SECONDS = 5.0
 CONVERTIBLE = (
     SubscriptionClass.DUE,
-    SubscriptionClass.SCHEDULED,
     SubscriptionClass.CONVERTED,
     SubscriptionClass.FAILED,
 )

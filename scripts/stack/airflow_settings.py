@@ -64,10 +64,12 @@ def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str],
 def environment(
     installation: Installation, metadata: URL, inherited: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Environment of every Airflow process; a user's own Airflow settings do not leak into it."""
-    kept = {
-        name: value for name, value in inherited.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
-    }
+    """Environment of every Airflow process; a user's own settings do not leak into it.
+
+    What only concerns the caller, such as how long a rehearsal may take, must not restart anything either.
+    """
+    foreign = ("AIRFLOW_", "_AIRFLOW_", "NCE_")
+    kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
     ours = {
         f"AIRFLOW__{section.upper()}__{name.upper()}": value
         for (section, name), value in settings(installation, metadata).items()

@@ -1,7 +1,7 @@
 """Where this checkout keeps what it makes, on which ports it listens, and its secrets.
 
-Everything lives under ``.local/`` of the checkout; secrets are made once, in one file that only its owner
-reads. Leaves what is done with them to the other modules of the stack.
+Everything lives in one folder, ``.local/`` of the checkout or the one ``NCE_LOCAL`` names; secrets are made
+once, in one file that only its owner reads. Leaves what is done with them to the other modules of the stack.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Secrets:
 
 @dataclass(frozen=True)
 class Installation:
-    """One checkout and its ``.local`` folder."""
+    """One checkout and the folder that holds what is made with it; `folder` None: ``.local/``."""
 
     checkout: Path = CHECKOUT
+    folder: Path | None = None
     airflow_port: int = DEFAULT_AIRFLOW_PORT
     simulator_port: int = DEFAULT_SIMULATOR_PORT
     database_prefix: str = DEFAULT_DATABASE_PREFIX
@@ -55,7 +56,9 @@ class Installation:
             prefix.isascii() and prefix.isidentifier() and prefix == prefix.lower() and len(prefix) <= 40
         ):
             raise StackError(f"NCE_DATABASE_PREFIX is {prefix!r}; use up to 40 small letters, digits and _.")
+        folder = environment.get("NCE_LOCAL")
         return cls(
+            folder=Path(folder).expanduser().resolve() if folder else None,
             airflow_port=_port(environment, "NCE_AIRFLOW_PORT", DEFAULT_AIRFLOW_PORT),
             simulator_port=_port(environment, "NCE_SIMULATOR_PORT", DEFAULT_SIMULATOR_PORT),
             database_prefix=prefix,
@@ -63,9 +66,21 @@ class Installation:
         )
 
     @property
+    def variables(self) -> dict[str, str]:
+        """The ``NCE_*`` variables by which another process finds this installation."""
+        named = {"NCE_DATABASE_URL": self.database_server} if self.database_server else {}
+        return {
+            "NCE_LOCAL": str(self.local),
+            "NCE_AIRFLOW_PORT": str(self.airflow_port),
+            "NCE_SIMULATOR_PORT": str(self.simulator_port),
+            "NCE_DATABASE_PREFIX": self.database_prefix,
+            **named,
+        }
+
+    @property
     def local(self) -> Path:
         """The folder that holds everything this installation makes."""
-        return self.checkout / ".local"
+        return self.folder or self.checkout / ".local"
 
     @property
     def logs(self) -> Path:
@@ -88,14 +103,22 @@ class Installation:
         return f"http://127.0.0.1:{self.simulator_port}"
 
     def make_folders(self) -> None:
-        """Make ``.local`` and its folders, closed to everybody else.
+        """Make the installation's folder and those in it, closed to everybody else.
 
-        Root's ``.local`` may be walked through, not listed: PostgreSQL refuses to run as root, and the
-        account it runs under has to reach its data.
+        Root's may be walked through, not listed: PostgreSQL refuses to run as root, and the account it runs
+        under has to reach its data. Raises StackError for a folder that holds anything of somebody else's: a
+        reset deletes what is in it.
         """
-        self.local.mkdir(exist_ok=True)
+        folders = [self.logs, self.airflow_home, self.local / "run", self.local / "simulator"]
+        self.local.mkdir(parents=self.folder is not None, exist_ok=True)
+        if self.folder is not None and not all(folder.is_dir() for folder in folders):
+            strange = sorted(path.name for path in self.local.iterdir() if path.suffix != ".lock")
+            if strange:
+                raise StackError(
+                    f"NCE_LOCAL names {self.local}, which holds {strange[0]}; name a new or an empty folder."
+                )
         self.local.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in [self.logs, self.airflow_home, self.local / "run", self.local / "simulator"]:
+        for folder in folders:
             folder.mkdir(mode=0o700, exist_ok=True)
 
     @cached_property

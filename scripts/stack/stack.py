@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -121,7 +122,9 @@ class Stack:
         metadata, ledger = self.database_urls()
         connection = ledger.set(drivername="postgres").render_as_string(hide_password=False)
         return {
+            **{name: value for name, value in os.environ.items() if name.startswith("NCE_")},
             **airflow_settings.environment(self.installation, metadata),
+            **self.installation.variables,
             "AIRFLOW_CONN_NCE_LEDGER": connection,
         }
 
@@ -348,7 +351,7 @@ class Stack:
             "simulator",
             [sys.executable, "-m", "simulator", *arguments],
             # It is a world of its own: none of the product's settings and secrets.
-            {name: value for name, value in environment.items() if not name.startswith(("AIRFLOW", "NCE_"))},
+            {name: value for name, value in environment.items() if not name.startswith("AIRFLOW")},
             self.installation.checkout,
             self.installation.simulator_port,
             "NCE_SIMULATOR_PORT",

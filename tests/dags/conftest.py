@@ -25,7 +25,10 @@ print("DAGS " + json.dumps({
             "doc": dag.doc_md,
             "schedule": str(dag.schedule),
             "max_active_runs": dag.max_active_runs,
-            "params": {name: {**dag.params.get_param(name).schema, "description": dag.params.get_param(name).description} for name in dag.params},
+            "params": {
+                name: {**param.schema, "description": param.description}
+                for name, param in ((name, dag.params.get_param(name)) for name in dag.params)
+            },
             "tasks": {
                 task.task_id: {
                     "downstream": sorted(task.downstream_task_ids),

@@ -28,7 +28,8 @@ runpy.run_path(sys.argv[1])
 fresh = set(sys.modules) - before
 heavy = {"aiohttp", "fastapi", "msal", "requests", "pandas", "alembic", "psycopg", "yaml"}
 print("HEAVY", sorted(heavy & {name.split(".")[0] for name in fresh}))
-print("LEDGER", sorted(n for n in fresh if n.startswith(("include.nce.ledger", "include.nce.partner_center"))))
+mine = ("include.nce.ledger", "include.nce.partner_center")
+print("LEDGER", sorted(name for name in fresh if name.startswith(mine)))
 """
 
 

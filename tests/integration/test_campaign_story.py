@@ -1,4 +1,4 @@
-"""The rehearsal's story without Airflow: real steps, client, ledger and simulator, and the story's own outcomes.
+"""The rehearsal's story without Airflow: real steps, client, ledger and simulator, the story's own outcomes.
 
 What Airflow adds (waits, retries, workers) is left to the end-to-end tests. The clock is set by hand.
 """
@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from include.nce.domain.opt_out import OptOut, OptOutVerdict
 from include.nce.intake.campaign_file import read_campaign
 from include.nce.intake.roster import load_roster
 from include.nce.ledger.ledger import PostgresLedger
+from include.nce.ledger.reports import CampaignStatus
 from include.nce.orchestration.clock import RehearsalClock
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
@@ -31,12 +33,13 @@ from include.nce.steps.close_run import close_run
 from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
-from include.nce.steps.plan_conversions import plan_conversions
+from include.nce.steps.plan_conversions import Planned, plan_conversions
 from simulator.scenario import Scenario, load_scenario
 
 PROJECT = Path(__file__).resolve().parents[2]
 STORY = PROJECT / "simulator/scenarios/csp-commercial-2022.yaml"
 CAMPAIGN = "csp-commercial-2022"
+CUT_OVER = datetime(2022, 7, 11, 0, 0, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,9 @@ def world() -> Iterator[World]:
         process.wait(20)
 
 
-async def no_pause(seconds: float) -> None:
-    del seconds
-
-
-@pytest.mark.timeout(300)
-async def test_every_partner_and_subscription_ends_as_the_story_says(
-    world: World, ledger_database: str
-) -> None:
+def connection_to(world: World) -> PartnerCenterConnection:
     application = world.story.provider.applications[0]
-    connection = PartnerCenterConnection(
+    return PartnerCenterConnection(
         tenant_id=world.story.provider.tenant_id,
         client_id=application.client_id,
         client_secret=application.client_secret,
@@ -95,12 +91,22 @@ async def test_every_partner_and_subscription_ends_as_the_story_says(
         authority=world.address,
         rehearsal=True,
     )
+
+
+async def no_pause(seconds: float) -> None:
+    del seconds
+
+
+@pytest.mark.timeout(300)
+async def test_every_partner_and_subscription_ends_as_the_story_says(
+    world: World, ledger_database: str
+) -> None:
     clock = RehearsalClock(world.address)
     campaign = read_campaign(PROJECT / f"include/campaigns/{CAMPAIGN}.yaml")
     roster = load_roster((PROJECT / campaign.roster).read_bytes(), name=campaign.roster)
     async with (
         PostgresLedger.open(ledger_database) as ledger,
-        PartnerCenterClient(connection) as client,
+        PartnerCenterClient(connection_to(world)) as client,
     ):
         partner_center = PartnerCenterGateway(client)
         tools = {"partner_center": partner_center, "ledger": ledger, "clock": clock}
@@ -123,45 +129,46 @@ async def test_every_partner_and_subscription_ends_as_the_story_says(
                 opted_out.add(name)
                 await close_run(run, [], ledger=ledger, clock=clock)
 
-        world.set_clock("2022-07-11T00:00:01Z")
-        plans = {}
-        for name, run in runs.items():
-            if name not in opted_out:
-                plans[name] = await plan_conversions(run, **tools)
-        for name, plan in plans.items():
+        world.set_clock(CUT_OVER)
+        plans = {
+            run: await plan_conversions(run, **tools) for name, run in runs.items() if name not in opted_out
+        }
+        for run, plan in plans.items():
             for number in range(plan.batches):
-                await buy_nce(runs[name], plan.plan_id, number, **tools, pause=no_pause)
-        hours = 0
-        while plans and hours < 9 * 24:
-            hours += 2
-            world.set_clock(datetime.fromisoformat("2022-07-11T00:00:01+00:00") + timedelta(hours=hours))
-            for name in list(plans):
-                plan, pending = plans[name], 0
-                for number in range(plan.batches):
-                    await confirm_nce(runs[name], plan.plan_id, number, **tools)
-                    pending += (await cancel_legacy(runs[name], plan.plan_id, number, **tools)).pending
-                if not pending:
-                    await close_run(runs[name], [], ledger=ledger, clock=clock)
-                    del plans[name]
-        assert not plans
-
+                await buy_nce(run, plan.plan_id, number, **tools, pause=no_pause)
+        await finish(plans, world, tools)
         status = await ledger.status(CAMPAIGN, with_subscriptions=True)
-    found = {p.partner: p.outcome.value if p.outcome else None for p in status.partners}
-    expected = {p.id: p.expect.outcome for p in world.story.partners if p.expect}
-    differing = {k: (found.get(k), v) for k, v in expected.items() if found.get(k) != v}
-    classes = {
-        s.subscription: (p.partner, s.klass.value, s.reason)
-        for p in status.partners
-        for s in p.subscriptions or ()
-    }
-    wrong = []
-    for subscription in (s for p in world.story.partners for c in p.customers for s in c.subscriptions):
-        if subscription.expect is None:
-            continue
-        partner, got, reason = classes.get(str(subscription.id), ("?", "missing", ""))
-        if got != subscription.expect.outcome:
-            wrong.append(
-                f"{partner} {subscription.id} {subscription.note}: {got}, not {subscription.expect.outcome}: {reason}"
-            )
-    assert not wrong, "\n".join(wrong)
-    assert not differing, differing
+    assert differences(world.story, status) == []
+
+
+async def finish(plans: dict[str, Planned], world: World, tools: dict[str, Any]) -> None:
+    """Confirm and cancel every two hours until nothing is under way, for nine days at the longest."""
+    for hours in range(2, 9 * 24, 2):
+        world.set_clock(CUT_OVER + timedelta(hours=hours))
+        for run, plan in list(plans.items()):
+            pending = 0
+            for number in range(plan.batches):
+                await confirm_nce(run, plan.plan_id, number, **tools)
+                pending += (await cancel_legacy(run, plan.plan_id, number, **tools)).pending
+            if not pending:
+                await close_run(run, [], ledger=tools["ledger"], clock=tools["clock"])
+                del plans[run]
+        if not plans:
+            return
+    raise AssertionError(f"still under way after nine days: {sorted(plans)}")
+
+
+def differences(story: Scenario, status: CampaignStatus) -> list[str]:
+    """One line for each partner or subscription that did not end as the story expects."""
+    outcomes = {p.partner: p.outcome.value if p.outcome else None for p in status.partners}
+    found = [
+        f"{partner.id}: {outcomes.get(partner.id)}, not {partner.expect.outcome}"
+        for partner in story.partners
+        if partner.expect and outcomes.get(partner.id) != partner.expect.outcome
+    ]
+    classes = {s.subscription: (s.klass.value, s.reason) for p in status.partners for s in p.subscriptions}
+    for subscription in (s for p in story.partners for c in p.customers for s in c.subscriptions):
+        got, reason = classes.get(str(subscription.id), ("missing", ""))
+        if subscription.expect and got != subscription.expect.outcome:
+            found.append(f"{subscription.id}: {got}, not {subscription.expect.outcome}: {reason}")
+    return found

@@ -149,6 +149,41 @@ def test_the_folders_of_an_installation_are_closed(installation: Installation) -
     assert stat.S_IMODE(installation.local.stat().st_mode) & 0o066 == 0
 
 
+def test_an_installation_lives_where_it_is_told_to(tmp_path: Path) -> None:
+    installation = Installation.from_environment({"NCE_LOCAL": str(tmp_path / "elsewhere" / "data")})
+    installation.make_folders()
+    assert installation.airflow_home == tmp_path / "elsewhere" / "data" / "airflow"
+    assert installation.airflow_home.is_dir()
+
+
+def test_a_folder_with_things_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").touch()
+    installation = Installation.from_environment({"NCE_LOCAL": str(tmp_path)})
+    with pytest.raises(StackError, match=r"NCE_LOCAL names .* holds letters\.txt"):
+        installation.make_folders()
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_another_process_finds_the_installation_by_its_variables(tmp_path: Path) -> None:
+    installation = Installation(
+        folder=tmp_path / "data",
+        airflow_port=18001,
+        simulator_port=18002,
+        database_prefix="nce_other",
+        database_server="postgresql://postgres@127.0.0.1/postgres",
+    )
+    assert Installation.from_environment(installation.variables) == installation
+
+
+def test_what_only_concerns_the_caller_restarts_nothing(installation: Installation) -> None:
+    installation.make_folders()
+    calls = [
+        airflow_settings.environment(installation, METADATA, {"NCE_DEMO_MINUTES": minutes})
+        for minutes in ("15", "30")
+    ]
+    assert calls[0] == calls[1]
+
+
 def test_a_users_own_airflow_settings_do_not_leak_in(installation: Installation) -> None:
     installation.make_folders()
     inherited = {

@@ -262,7 +262,9 @@ class FakeLedger:
         for verdict in sorted(verdicts, key=lambda v: (place(v) or last, v.travels_with is not None)):
             placed = place(verdict)
             if placed is not None:
-                plan.lines.append((verdict, placed[0], self._plan_conversion(run, verdict, references[placed[0]], at)))
+                plan.lines.append(
+                    (verdict, placed[0], self._plan_conversion(run, verdict, references[placed[0]], at))
+                )
             else:
                 standing = self._known(verdict.subscription)
                 begun = (

@@ -1,8 +1,8 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people. The tables' coming
-and going belongs to `migrate`.
+`opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people; `call_budgets`
+counts calls for the client. The tables' coming and going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from include.nce.domain.errors import InputRefused
+from include.nce.ledger.call_budgets import CallBudgets
 from include.nce.ledger.commands import Commands
 from include.nce.ledger.connection import with_driver
 from include.nce.ledger.conversions import Conversions
@@ -32,7 +33,9 @@ from include.nce.ledger.tables import SCHEMA_REVISION
 from include.nce.ledger.transactions import make_engine
 
 
-class PostgresLedger(Policy, Runs, OptOuts, Plans, Conversions, Commands, Reports, PlanReports, Explanations):
+class PostgresLedger(
+    Policy, Runs, OptOuts, Plans, Conversions, Commands, CallBudgets, Reports, PlanReports, Explanations
+):
     """Use it as `async with PostgresLedger.open(url) as ledger`. Each method is one transaction.
 
     One ledger serves all coroutines of one event loop; `pool_size` bounds its connections, to which each

@@ -358,7 +358,7 @@ async def _open_conversions(
 def _start_afresh(
     session: AsyncSession, row: ConversionRow, terms: Mapping[str, Any], reason: str, at: datetime
 ) -> None:
-    """Back to `planned` on the plan's terms, without what an earlier try left: nothing of it is at Microsoft."""
+    """Back to `planned` on the plan's terms, without what an earlier try left: none of it is at Microsoft."""
     afresh = {**terms, **dict.fromkeys(_OF_ONE_TRY)}
     if row.state is not ConversionState.PLANNED:
         row.state, row.state_since_at = ConversionState.PLANNED, at

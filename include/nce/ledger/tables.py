@@ -44,7 +44,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -511,6 +511,26 @@ class DecisionRow(Table):
     decided_by: Mapped[str]
     reason: Mapped[str]
     at: Mapped[datetime]
+
+
+class CallBudgetRow(Table):
+    """The calls counted on one limit of Partner Center for one tenant; its times are PostgreSQL's clock.
+
+    `taken_at` are calls that left within the window, `booked_at` calls that wait for their moment.
+    """
+
+    __tablename__ = "call_budgets"
+
+    provider_id: Mapped[str] = mapped_column(primary_key=True)
+    limit_name: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    calls: Mapped[int | None]
+    window_seconds: Mapped[float | None]
+    taken_at: Mapped[list[datetime]] = mapped_column(ARRAY(Utc()), server_default="{}")
+    booked_at: Mapped[list[datetime]] = mapped_column(ARRAY(Utc()), server_default="{}")
+    paused_until_at: Mapped[datetime | None]
+    throttled_at: Mapped[datetime | None]
+    used_at: Mapped[datetime]
 
 
 HISTORY = (

@@ -32,15 +32,18 @@ class RehearsalClock:
         host = urlsplit(self._address).hostname or ""
         if host.endswith(_MICROSOFT_DOMAINS):
             raise InputRefused(
-                [f"Connection partner_center: 'rehearsal' is set, but {host} is Microsoft's. Remove it from extra."]
+                [
+                    f"Connection partner_center: 'rehearsal' is set, but {host} is Microsoft's. "
+                    "Remove it from extra."
+                ]
             )
         try:
             document = await self._get("/__sim__/health")
         except (OSError, ValueError) as error:
             raise InputRefused(
                 [
-                    f"Connection partner_center: 'rehearsal' is set, but no simulator answers at {self._address} "
-                    f"({error}). Start the simulator, or correct the address."
+                    "Connection partner_center: 'rehearsal' is set, but no simulator answers at "
+                    f"{self._address} ({error}). Start the simulator, or correct the address."
                 ]
             ) from None
         if "simulator" not in document:

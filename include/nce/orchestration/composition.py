@@ -36,9 +36,10 @@ class Product:
 
 @asynccontextmanager
 async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
-    """Open client, ledger and clock; close them again. Raises `InputRefused` with a sentence for each fault."""
+    """Open client, ledger and clock, and close them again. Raises `InputRefused`: a sentence a fault."""
     from include.nce.ledger.connection import aledger_url
     from include.nce.ledger.ledger import PostgresLedger
+    from include.nce.partner_center.budget import SharedBudget
     from include.nce.partner_center.client import PartnerCenterClient
     from include.nce.partner_center.connection import CONNECTION_ID, PartnerCenterConnection
     from include.nce.partner_center.gateway import PartnerCenterGateway
@@ -50,7 +51,9 @@ async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
         await clock.prove()
     async with (
         PostgresLedger.open(await aledger_url(_airflow_connection), pool_size=pool_size) as ledger,
-        PartnerCenterClient(settings) as client,
+        PartnerCenterClient(
+            settings, budget=SharedBudget(ledger, settings.tenant_id, settings.limits)
+        ) as client,
     ):
         yield Product(PartnerCenterGateway(client), ledger, clock)
 

@@ -5,6 +5,7 @@ Waits start and end in the triggerer; steps that decide or spend run on a worker
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class _Wait(BaseOperator):
 
 
 class ReadinessCheck(_Wait):
-    """Watches one readiness check. Purple: outstanding. Green: in order. Red: still missing at the cut-over."""
+    """Watches one check. Purple: outstanding. Green: in order. Red: still missing at the cut-over."""
 
     def __init__(self, *, check: str, **kwargs: Any) -> None:
         super().__init__(trigger="ReadinessTrigger", trigger_kwargs={"check": Check(check).value}, **kwargs)
@@ -125,7 +126,9 @@ class HonourOptOut(_Step):
         if ruling.partner is OptOutVerdict.IN_TIME and run.mode == "apply":
             raise AirflowSkipException("Opted out in time: nothing is bought and nothing cancelled.")
         if ruling.partner is OptOutVerdict.LATE:
-            self.log.warning("An opt-out arrived too late: the subscriptions are held for a person's decision.")
+            self.log.warning(
+                "An opt-out arrived too late: the subscriptions are held for a person's decision."
+            )
         elif single:
             self.log.info("%d customers opted out in time and are left alone.", single)
         else:
@@ -148,7 +151,9 @@ class PlanConversions(_Step):
             )  # fmt: skip
             run = await world.ledger.run(context["run_id"])
         words = ", ".join(f"{count} {name}" for name, count in planned.classes.items())
-        self.log.info("Plan %d: %s; %d batches.", planned.plan_id, words or "no subscriptions", planned.batches)
+        self.log.info(
+            "Plan %d: %s; %d batches.", planned.plan_id, words or "no subscriptions", planned.batches
+        )
         if planned.opted_out and run.mode == "apply":
             raise AirflowSkipException("Opted out in time: nothing is bought and nothing cancelled.")
         return [{"plan_id": planned.plan_id, "batch_no": number} for number in range(planned.batches)]
@@ -224,6 +229,11 @@ class CancelLegacy(_Step):
             )  # fmt: skip
 
 
+def _task_name(instance: str) -> str:
+    """`convert.cancel_legacy_0`, as Airflow lists a mapped task instance, is `cancel_legacy` to people."""
+    return re.sub(r"_\d+$", "", instance.rpartition(".")[2])
+
+
 class CloseRun(_Step):
     """Closes the run with its worst outcome; its colour is the run's."""
 
@@ -236,9 +246,11 @@ class CloseRun(_Step):
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[context["run_id"]])
         failed = sorted(
-            task.split(".")[-1]
-            for task, state in states.get(context["run_id"], {}).items()
-            if state == "failed" and task.split(".")[-1] != ti.task_id
+            {
+                _task_name(task)
+                for task, state in states.get(context["run_id"], {}).items()
+                if state == "failed" and task != ti.task_id
+            }
         )
         async with product() as world:
             closed = await close_run(context["run_id"], failed, ledger=world.ledger, clock=world.clock)
@@ -246,8 +258,6 @@ class CloseRun(_Step):
         if closed.outcome.needs_somebody:
             raise AirflowFailException(f"{closed.outcome.value}: {closed.sentence}")
         self.log.info("%s: %s", closed.outcome.value, closed.sentence)
-
-
 
 
 class CheckCampaign(_Step):

@@ -31,7 +31,8 @@ MODE = Param(
 
 MIGRATION_FORM = {
     # Nullable although it is needed: a parameter without default stops the whole triggerer when a run's first
-    # wait is rendered (Airflow 3.3.2 validates the defaults before it looks at the conf). `open_run` refuses it.
+    # wait is rendered (Airflow 3.3.2 validates the defaults before it looks at the conf). `open_run` refuses
+    # an empty one.
     "partner": Param(
         None,
         type=["null", "string"],

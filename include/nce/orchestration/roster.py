@@ -24,5 +24,7 @@ def read_roster(location: str) -> list[Partner]:
     try:
         content = ObjectStoragePath(location).read_bytes()
     except (OSError, ValueError, ImportError) as error:
-        raise InputRefused([f"Roster {location}: cannot be read ({error}). Correct the path or URL."]) from None
+        raise InputRefused(
+            [f"Roster {location}: cannot be read ({error}). Correct the path or URL."]
+        ) from None
     return load_roster(content, name=location)

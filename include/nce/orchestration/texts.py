@@ -31,13 +31,13 @@ TEXTS: Mapping[str, str] = {
     "check_mpn_id": _read(check_mpn_id),
     "check_customer_mca": _read(check_customer_mca),
     "wait_for_opt_out_deadline": (
-        "Waits until the campaign's opt-out deadline is over in the partner's time zone, without using a worker. "
-        "Move the date with `nce campaign move-date`: this wait follows, later and earlier."
+        "Waits until the campaign's opt-out deadline is over in the partner's time zone, without using a "
+        "worker. Move the date with `nce campaign move-date`: this wait follows, later and earlier."
     ),
     "honour_opt_out": _read(honour_opt_out),
     "wait_for_cut_over": (
-        "Waits for the campaign's cut-over, before which nothing is converted, without using a worker. Move the "
-        "date with `nce campaign move-date`: this wait follows, later and earlier."
+        "Waits for the campaign's cut-over, before which nothing is converted, without using a worker. Move "
+        "the date with `nce campaign move-date`: this wait follows, later and earlier."
     ),
     "plan_conversions": _read(plan_conversions),
     "buy_nce": _read(buy_nce),
@@ -45,11 +45,13 @@ TEXTS: Mapping[str, str] = {
     "cancel_legacy": _read(cancel_legacy),
     "close_run": _read(close_run),
     "check_campaign": (
-        "Looks whether this campaign can run: it is imported, its roster can be read without a fault, and Partner "
-        "Center answers. Nothing is changed. Red: the last log line names each fault with its line and field."
+        "Looks whether this campaign can run: it is imported, its roster can be read without a fault, and "
+        "Partner Center answers. Nothing is changed. Red: the last log line names each fault with its line "
+        "and field."
     ),
     "enrol_partners": _read(enrol_partners),
     "start_partners": (
-        "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists already and was left alone."
+        "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists "
+        "already and was left alone."
     ),
 }

@@ -192,15 +192,17 @@ class CoverageTrigger(BaseTrigger):
                                 clock=world.clock,
                             )
                     except PartnerCenterFault as fault:
-                        self.log.warning("Partner Center does not answer, it is asked again: %s", fault.sentence)
+                        self.log.warning(
+                            "Partner Center does not answer, it is asked again: %s", fault.sentence
+                        )
                         continue
-                    said = f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
+                    said = (
+                        f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
+                    )
                     if said != told:
                         self.log.info(said)
                         told = said
-                    if coverage.worth_cancelling(
-                        beat.now_at, beat.campaign.cadence.coverage_quiet_minutes
-                    ):
+                    if coverage.worth_cancelling(beat.now_at, beat.campaign.cadence.coverage_quiet_minutes):
                         break
         except InputRefused as refused:
             self.log.error("%s", refused)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from include.nce.domain.errors import InputRefused
+from include.nce.partner_center.limits import DOCUMENTED, Limits, read_limits
 
 CONNECTION_ID = "partner_center"
 DEFAULT_ADDRESS = "https://api.partnercenter.microsoft.com"
@@ -19,7 +20,7 @@ DEFAULT_ADDRESS = "https://api.partnercenter.microsoft.com"
 DEFAULT_AUTHORITY = "https://login.microsoftonline.com"
 """Global cloud (partner-center-authentication, 6/14/2022)."""
 
-_EXTRA_FIELDS = frozenset({"tenant_id", "refresh_token", "authority", "rehearsal"})
+_EXTRA_FIELDS = frozenset({"tenant_id", "refresh_token", "authority", "rehearsal", "limits"})
 
 
 class AirflowConnection(Protocol):
@@ -40,7 +41,7 @@ class PartnerCenterConnection:
     """The provider's access to Partner Center. Its text never shows the secret or the refresh token.
 
     `address` and `authority` are scheme, host and port without a trailing slash. `rehearsal` says that both
-    are a simulator on this machine.
+    are a simulator on this machine. `limits` are Microsoft's rate limits, or what the operator set instead.
     """
 
     tenant_id: str
@@ -50,6 +51,7 @@ class PartnerCenterConnection:
     address: str = DEFAULT_ADDRESS
     authority: str = DEFAULT_AUTHORITY
     rehearsal: bool = False
+    limits: Limits = field(default_factory=lambda: DOCUMENTED)
 
     def __post_init__(self) -> None:
         faults = _address_faults("host", self.address, self.rehearsal)
@@ -106,6 +108,8 @@ class PartnerCenterConnection:
             )
             for name in sorted(set(extra) - _EXTRA_FIELDS)
         ]
+        limits, wrong = read_limits(extra.get("limits"))
+        faults += [f"Connection '{CONNECTION_ID}': {sentence}." for sentence in wrong]
         address = _address_of(connection)
         authority = authority.rstrip("/") or DEFAULT_AUTHORITY
         try:
@@ -117,6 +121,7 @@ class PartnerCenterConnection:
                 address=address,
                 authority=authority,
                 rehearsal=rehearsal,
+                limits=limits,
             )
         except InputRefused as refused:
             raise InputRefused(faults + refused.faults) from None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.conversion import UNRESOLVED_STATES
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome, worst
 from include.nce.domain.plan import outcome_of
@@ -39,6 +40,9 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
         outcome = outcome_of(list(classes.values()), blocked=bool(blocking), opted_out=opted_out)
     # A check that is red because of its answer is told by its finding.
     told = {f.check.value for f in findings if not f.satisfied}
+    unresolved = [c for c in await ledger.conversions(run_id) if c.state in UNRESOLVED_STATES]
+    if unresolved:
+        told.add("cancel_legacy")
     own_failures = [task for task in failed_tasks if task not in told]
     if own_failures and outcome not in (RunOutcome.FAILED, RunOutcome.UNRESOLVED):
         outcome = RunOutcome.FAILED
@@ -47,12 +51,22 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     if own_failures:
         parts.append(f"Failed: {', '.join(own_failures)}; look at the log of the first one, then clear it.")
     parts.extend(f.sentence for f in blocking)
+    parts.extend(
+        f"Subscription {line.legacy_id} is {line.state.value}: {line.reason.rstrip('.')}."
+        for line in unresolved[:_LINES_NAMED]
+    )
+    if len(unresolved) > _LINES_NAMED:
+        parts.append(f"And {len(unresolved) - _LINES_NAMED} more like these.")
     counted = Counter(classes.values())
     words = ", ".join(f"{counted[k]} {k.value}" for k in SubscriptionClass if counted[k])
     parts.append(f"Subscriptions: {words}." if words else "No subscriptions.")
     sentence = " ".join(parts)
     await ledger.close_run(run_id, outcome.value, sentence, at=await clock.now())
     return Closed(outcome, sentence)
+
+
+_LINES_NAMED = 3
+"""A run's note is short; `nce status --partner` lists them all."""
 
 
 def _blocks(finding: Finding) -> bool:

@@ -217,7 +217,9 @@ async def test_an_add_on_has_a_conversion_of_its_own_that_names_its_base(ledger)
 
 
 async def test_the_lines_of_a_batch_share_a_reference_and_no_two_batches_do(ledger):
-    await ledger.record_verdicts(RUN, [due("a"), due("b"), due("c")], [[guid("a"), guid("b")], [guid("c")]], at=AT)
+    await ledger.record_verdicts(
+        RUN, [due("a"), due("b"), due("c")], [[guid("a"), guid("b")], [guid("c")]], at=AT
+    )
     references = {c.legacy_id: c.reference for c in await ledger.conversions(RUN)}
     assert references[guid("a")] == references[guid("b")] != references[guid("c")]
     assert None not in references.values()

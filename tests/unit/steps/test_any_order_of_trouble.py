@@ -41,8 +41,9 @@ FAULTS: list[Callable[[], PartnerCenterFault]] = [
     lambda: Fault(FailureClass.RECONCILE, "not active", status=400, code=900215),
     lambda: Fault(FailureClass.WAIT, "being processed", status=409, code=800064),
 ]
-A_REFUSAL_IS_TRUE = {3, 5}
-"""Microsoft may lose an answer after an effect, and never refuses what it did."""
+BEING_PROCESSED = 6
+REFUSALS = {2, 3, 5}
+"""Numbers of the faults that say no: answers get lost after an effect, but nobody refuses what was done."""
 
 trouble = st.one_of(
     st.tuples(
@@ -73,10 +74,13 @@ class Story:
         kind, *details = event
         if kind == "fault":
             operation, number, after, times = details
-            after = bool(after) and number not in A_REFUSAL_IS_TRUE
+            refused = number in REFUSALS or (number == BEING_PROCESSED and operation != "check_out")
+            after = bool(after) and not refused
             microsoft.fail(str(operation), FAULTS[int(str(number))], after=after, times=int(str(times)))
         elif kind == "seats":
-            microsoft.change(legacy_id(int(str(details[0]))), seats=details[1])
+            changed = legacy_id(int(str(details[0])))
+            if microsoft.held[changed].status is Status.ACTIVE:  # 2001: not while it is suspended
+                microsoft.change(changed, seats=details[1])
         elif kind == "half_an_order":
             number = int(str(details[0]))
             microsoft.not_ordered[legacy_id(number)] = CartLineFault(legacy_id(number), 1, "no")

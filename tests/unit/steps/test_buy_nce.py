@@ -238,7 +238,7 @@ async def test_a_cart_that_is_being_processed_is_not_replaced_by_another(world: 
     )
     await world.buy()
 
-    assert world.bought() == 1
+    assert (world.bought(), world.state()) == (1, S.ACCEPTED)
     assert len(world.microsoft.sent_of("create_cart")) == 1
 
 

@@ -135,7 +135,7 @@ async def test_what_was_refused_is_a_failure(world: OnePartner) -> None:
 
     assert result.outcome is O.FAILED
     assert result.sentence == (
-        "Failed: cancel_legacy; look at the log of the first one, then clear it. Subscriptions: 1 failed."
+        f"Subscription {legacy_id(1)} is refused: not eligible. Subscriptions: 1 failed."
     )
 
 
