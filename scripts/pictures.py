@@ -47,7 +47,7 @@ class Camera:
         self._state: str | None = None
 
     def open(self, path: str, *, shows: str, width: int, height: int, **settings: object) -> Page:
-        """The page at `path` once it `shows` that text; `settings` are further values for the browser's store."""
+        """The page at `path` once it `shows` that text; `settings` are kept in the browser as well."""
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="light",
@@ -145,7 +145,6 @@ def run_note(camera: Camera) -> Locator:
     page = camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}", shows="blocked:", width=1400, height=700)
     page.get_by_text("blocked:").first.click()
     page.wait_for_timeout(SETTLE_MS)
-    page.screenshot(path="/tmp/pics/dbg-note.png")
     return page.get_by_role("dialog")
 
 

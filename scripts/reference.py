@@ -1,8 +1,7 @@
 """`python -m scripts.reference`: write the reference pages that are made from the code; `--check` compares.
 
-`docs/reference/cli.md` comes from the commands themselves, `status-json.md` beside it from the models behind
-`--json`, `dags.md` from the DAGs as Airflow loads them, `input-files.md` from the models that read what people
-write.
+`docs/reference/cli.md` comes from the commands themselves, `status-json.md` from the models behind `--json`,
+`dags.md` from the DAGs as Airflow loads them, `input-files.md` from the models that read what people write.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from include.nce.cli.budget import budget
 from include.nce.cli.campaigns import campaign_app
 from include.nce.cli.decisions import decide_app
 from include.nce.cli.entry import Entry
@@ -32,6 +33,7 @@ app.command()(start)
 app.command()(backfill)
 app.command()(plan)
 app.command()(explain)
+app.command()(budget)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)
 app.add_typer(decide_app)

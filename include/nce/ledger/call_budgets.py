@@ -9,8 +9,8 @@ A call that has to wait is booked for its moment, in turn, and claims it when th
 that nobody claims in time, because its process died or overslept, is dropped, and its place is free again.
 
 Microsoft does not say whether its windows slide or start afresh; a sliding one never breaks either. It
-counts when a call arrives, we when it leaves, so our window is longer than Microsoft's by `MARGIN`: half of it
-may be lost to late claims, half to the way.
+counts when a call arrives, we when it leaves, so our window is longer than Microsoft's by `MARGIN`: half of
+it may be lost to late claims, half to the way.
 """
 
 from __future__ import annotations
@@ -127,8 +127,7 @@ def _milliseconds(at: datetime) -> int:
 
 @dataclass(frozen=True)
 class CallBudgetStatus:
-    """How one limit stands for one tenant at `asked_at`; `calls` in `window_seconds`, None when Microsoft
-    publishes none.
+    """How one limit stands for one tenant: `calls` in `window_seconds`, None when Microsoft publishes none.
 
     `used` left within the window, `waiting` are booked, and after `drained_in_seconds` none of those waits
     any more. `paused_seconds` is what is left of the wait after Microsoft's last 429, at `throttled_at`.
@@ -144,7 +143,6 @@ class CallBudgetStatus:
     drained_in_seconds: float
     paused_seconds: float
     throttled_at: datetime | None
-    asked_at: datetime
 
 
 class CallBudgets(Transactions):
@@ -244,15 +242,16 @@ class CallBudgets(Transactions):
             )
         return float((until_at - row.used_at).total_seconds())
 
-    async def call_budgets(self) -> list[CallBudgetStatus]:
-        """How each limit stands that was asked about lately."""
+    async def call_budgets(self) -> tuple[datetime, list[CallBudgetStatus]]:
+        """PostgreSQL's time, and how each limit stands then that somebody asked about in the last day."""
         async with self._transaction() as session:
-            rows = await session.execute(
-                select(CallBudgetRow, func.clock_timestamp().label("now_at")).order_by(
-                    CallBudgetRow.limit_name, CallBudgetRow.tenant_id
-                )
+            now_at = (await session.execute(select(func.now()))).scalar_one().astimezone(timezone.utc)
+            rows = await session.scalars(
+                select(CallBudgetRow)
+                .where(CallBudgetRow.used_at >= now_at - KEPT_FOR)
+                .order_by(CallBudgetRow.limit_name, CallBudgetRow.tenant_id)
             )
-            return [_status(row, now_at) for row, now_at in rows]
+            return now_at, [_status(row, now_at) for row in rows]
 
     async def _uncounted(self, mine: ColumnElement[bool], longest_wait_seconds: float) -> CallSlot:
         pause = select(CallBudgetRow.paused_until_at, func.clock_timestamp().label("now_at")).where(mine)
@@ -342,5 +341,4 @@ def _status(row: CallBudgetRow, now_at: datetime) -> CallBudgetStatus:
         if row.paused_until_at
         else 0.0,
         throttled_at=row.throttled_at,
-        asked_at=now_at,
     )

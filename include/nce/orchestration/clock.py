@@ -61,7 +61,7 @@ class RehearsalClock:
                 session.get(self._address + path) as response,
             ):
                 if response.status != 200:
-                    raise ValueError(f"HTTP {response.status}")
+                    raise OSError(f"the campaign clock answers HTTP {response.status}")
                 document: dict[str, str] = await response.json()
                 return document
         except aiohttp.ClientError as error:

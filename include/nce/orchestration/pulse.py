@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.errors import InputRefused
 from include.nce.orchestration.composition import Product, product
+from include.nce.orchestration.patience import NotSetUp
 from include.nce.steps.ports import Run
 
 log = logging.getLogger(__name__)
@@ -131,13 +133,16 @@ _opening: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
 @asynccontextmanager
 async def pulse() -> AsyncIterator[Pulse]:
-    """The pulse of this process, opened by its first user and closed by its last."""
+    """The pulse of this process, opened by its first user and closed by its last. Raises `NotSetUp`."""
     loop = asyncio.get_running_loop()
     lock = _opening.setdefault(loop, asyncio.Lock())
     async with lock:
         if loop not in _open:
             stack = AsyncExitStack()
-            world = await stack.enter_async_context(product(pool_size=POOL_SIZE))
+            try:
+                world = await stack.enter_async_context(product(pool_size=POOL_SIZE))
+            except InputRefused as refused:
+                raise NotSetUp(refused) from None
             new = Pulse(world)
             _open[loop] = _Open(new, stack, asyncio.create_task(new.keep_beating()))
         current = _open[loop]

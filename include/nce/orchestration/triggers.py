@@ -20,15 +20,33 @@ from airflow.triggers.base import (
 
 from include.nce.domain.errors import InputRefused, PartnerCenterFault
 from include.nce.domain.readiness import Answer, Check, Finding, WatchWord, at_cut_over, watch_word
+from include.nce.orchestration.patience import patiently
 
 if TYPE_CHECKING:
-    from include.nce.orchestration.pulse import Beat
+    from include.nce.orchestration.pulse import Beat, Pulse
+    from include.nce.steps.confirm_nce import Coverage
 
 _UNCLEAR_EVERY = timedelta(minutes=30)
 """How soon, on the campaign's clock, a question is asked again to which no usable answer came."""
 
 
-class ReadinessTrigger(BaseTrigger):
+class _Wait(BaseTrigger):
+    """Rides out every outage and ends with one event. A refusal about the run itself ends it red."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            event = await patiently(self.wait, self.log)
+        except InputRefused as refused:
+            self.log.error("%s", refused)
+            event = TaskFailedEvent()
+        yield event
+
+    async def wait(self) -> TriggerEvent:
+        """Wait for it, from the beginning; may be called again after an outage."""
+        raise NotImplementedError
+
+
+class ReadinessTrigger(_Wait):
     """Asks one readiness check until it is satisfied, an opt-out is decided, or the cut-over has come.
 
     A transient fault never ends it: the watcher rides it out and asks again.
@@ -45,22 +63,16 @@ class ReadinessTrigger(BaseTrigger):
             {"check": self.check, "run_id": self.run_id},
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        try:
-            word, finding = await self._watch()
-        except InputRefused as refused:
-            self.log.error("%s", refused)
-            yield TaskFailedEvent()
-            return
+    async def wait(self) -> TriggerEvent:
+        word, finding = await self._watch()
         if word is WatchWord.GREEN:
             self.log.info("%s", finding.sentence)
-            yield TaskSuccessEvent()
-        elif word is WatchWord.SKIP:
+            return TaskSuccessEvent()
+        if word is WatchWord.SKIP:
             self.log.info("The partner has opted out: this check does not matter any more.")
-            yield TaskSkippedEvent()
-        else:
-            self.log.error("%s", at_cut_over(finding).sentence)
-            yield TaskFailedEvent()
+            return TaskSkippedEvent()
+        self.log.error("%s", at_cut_over(finding).sentence)
+        return TaskFailedEvent()
 
     async def _watch(self) -> tuple[WatchWord, Finding]:
         from include.nce.orchestration.pulse import pulse
@@ -105,13 +117,14 @@ def _due(last: Finding, asked_at: datetime | None, beat: Beat) -> bool:
     return beat.now_at - asked_at >= cadence
 
 
-class GateTrigger(BaseTrigger):
+class GateTrigger(_Wait):
     """Opens once a moment of the campaign is over, wherever that moment is moved to while it waits."""
 
     def __init__(self, moment: str, run_id: str) -> None:
         super().__init__()
         self.moment = moment
         self.run_id = run_id
+        self._told: datetime | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -119,35 +132,28 @@ class GateTrigger(BaseTrigger):
             {"moment": self.moment, "run_id": self.run_id},
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> TriggerEvent:
         from include.nce.orchestration.pulse import pulse
 
-        try:
-            async with pulse() as shared:
-                run = await shared.world.ledger.run(self.run_id)
-                if run.mode == "plan":
-                    self.log.info("Mode plan: nothing is bought, so nothing is waited for.")
-                    yield TaskSuccessEvent()
-                    return
-                told: datetime | None = None
-                async for beat in shared.beats(run):
-                    zone = beat.campaign.zone_of(run.partner.zone)
-                    opens_at = getattr(beat.campaign.moments, self.moment).instant(zone)
-                    if beat.now_at >= opens_at:
-                        break
-                    if opens_at != told:
-                        word = "Waiting until" if told is None else "The date was moved; now waiting until"
-                        self.log.info("%s %s UTC (%s).", word, f"{opens_at:%Y-%m-%d %H:%M}", self.moment)
-                        told = opens_at
-        except InputRefused as refused:
-            self.log.error("%s", refused)
-            yield TaskFailedEvent()
-            return
-        self.log.info("%s is over (%s UTC): going on.", self.moment, f"{opens_at:%Y-%m-%d %H:%M}")
-        yield TaskSuccessEvent()
+        async with pulse() as shared:
+            run = await shared.world.ledger.run(self.run_id)
+            if run.mode == "plan":
+                self.log.info("Mode plan: nothing is bought, so nothing is waited for.")
+                return TaskSuccessEvent()
+            async for beat in shared.beats(run):
+                zone = beat.campaign.zone_of(run.partner.zone)
+                opens_at = getattr(beat.campaign.moments, self.moment).instant(zone)
+                if beat.now_at >= opens_at:
+                    self.log.info("%s is over (%s UTC): going on.", self.moment, f"{opens_at:%Y-%m-%d %H:%M}")
+                    return TaskSuccessEvent()
+                if opens_at != self._told:
+                    word = "Waiting until" if self._told is None else "The date was moved; now waiting until"
+                    self.log.info("%s %s UTC (%s).", word, f"{opens_at:%Y-%m-%d %H:%M}", self.moment)
+                    self._told = opens_at
+        raise AssertionError("the pulse never ends by itself")
 
 
-class CoverageTrigger(BaseTrigger):
+class CoverageTrigger(_Wait):
     """Looks at one batch until its NCE subscriptions are active, or until waiting on would withhold others.
 
     `resumes` tells whether a deferred task goes on afterwards (its event is for it) or the task ends here.
@@ -158,6 +164,7 @@ class CoverageTrigger(BaseTrigger):
         self.run_id = run_id
         self.batch_no = batch_no
         self.resumes = resumes
+        self._told = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -165,50 +172,43 @@ class CoverageTrigger(BaseTrigger):
             {"run_id": self.run_id, "batch_no": self.batch_no, "resumes": self.resumes},
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def wait(self) -> TriggerEvent:
         from include.nce.orchestration.pulse import pulse
+
+        async with pulse() as shared:
+            run = await shared.world.ledger.run(self.run_id)
+            plan_id = await shared.world.ledger.latest_plan_id(self.run_id)
+            looked_at: datetime | None = None
+            async for beat in shared.beats(run):
+                every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
+                if looked_at is not None and beat.now_at - looked_at < every:
+                    continue
+                looked_at = beat.now_at
+                coverage = await self._look(shared, plan_id)
+                if coverage is not None and coverage.worth_cancelling(
+                    beat.now_at, beat.campaign.cadence.coverage_quiet_minutes
+                ):
+                    return TriggerEvent({"pending": coverage.pending}) if self.resumes else TaskSuccessEvent()
+        raise AssertionError("the pulse never ends by itself")
+
+    async def _look(self, shared: Pulse, plan_id: int) -> Coverage | None:
         from include.nce.steps.confirm_nce import confirm_nce
 
         try:
-            async with pulse() as shared:
-                world = shared.world
-                run = await world.ledger.run(self.run_id)
-                plan_id = await world.ledger.latest_plan_id(self.run_id)
-                looked_at: datetime | None = None
-                told = ""
-                async for beat in shared.beats(run):
-                    every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
-                    if looked_at is not None and beat.now_at - looked_at < every:
-                        continue
-                    looked_at = beat.now_at
-                    try:
-                        async with shared.calls:
-                            coverage = await confirm_nce(
-                                self.run_id,
-                                plan_id,
-                                int(self.batch_no),
-                                partner_center=world.partner_center,
-                                ledger=world.ledger,
-                                clock=world.clock,
-                            )
-                    except PartnerCenterFault as fault:
-                        self.log.warning(
-                            "Partner Center does not answer, it is asked again: %s", fault.sentence
-                        )
-                        continue
-                    said = (
-                        f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
-                    )
-                    if said != told:
-                        self.log.info(said)
-                        told = said
-                    if coverage.worth_cancelling(beat.now_at, beat.campaign.cadence.coverage_quiet_minutes):
-                        break
-        except InputRefused as refused:
-            self.log.error("%s", refused)
-            yield TaskFailedEvent()
-            return
-        if self.resumes:
-            yield TriggerEvent({"pending": coverage.pending})
-        else:
-            yield TaskSuccessEvent()
+            async with shared.calls:
+                coverage = await confirm_nce(
+                    self.run_id,
+                    plan_id,
+                    int(self.batch_no),
+                    partner_center=shared.world.partner_center,
+                    ledger=shared.world.ledger,
+                    clock=shared.world.clock,
+                )
+        except PartnerCenterFault as fault:
+            self.log.warning("Partner Center does not answer, it is asked again: %s", fault.sentence)
+            return None
+        said = f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
+        if said != self._told:
+            self.log.info(said)
+            self._told = said
+        return coverage

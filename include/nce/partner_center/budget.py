@@ -23,7 +23,7 @@ from include.nce.partner_center.migrations import CREATE, VALIDATE
 from include.nce.partner_center.transport import LONGEST_WAIT_SECONDS, Call
 
 LONGEST_WAIT_OF_A_WRITE_SECONDS = 10.0
-"""Whoever writes has just proved to be the only writer; that proof must not grow old before the call leaves."""
+"""Whoever writes has just proved to be the only writer; the proof must not grow old before the call goes."""
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,8 @@ class SharedBudget:
                 )
             except ConnectionError as fault:
                 raise BudgetUnknown(
-                    f"'{call.operation}' was not sent: the ledger, which keeps the shared call budget, does not "
-                    f"answer ({fault}); {BudgetUnknown.remedy}.",
+                    f"'{call.operation}' was not sent: the ledger, which keeps the shared call budget, does "
+                    f"not answer ({fault}); {BudgetUnknown.remedy}.",
                     operation=call.operation,
                 ) from fault
             if slot.at is None:

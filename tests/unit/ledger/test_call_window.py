@@ -1,0 +1,156 @@
+"""One limit's window: who may leave when, on a clock that only the test moves."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.nce.ledger.call_budgets import MARGIN, CallSlot, Window
+
+START_AT = datetime(2022, 7, 11, tzinfo=timezone.utc)
+PATIENT = timedelta(hours=1)
+CALLS, SECONDS = 3, 100.0
+LENGTH_SECONDS = SECONDS * (1 + MARGIN)
+OVERSLEEPING_SECONDS = SECONDS * MARGIN / 2
+
+
+class Budget:
+    """A window and its clock."""
+
+    def __init__(self) -> None:
+        self.now_at = START_AT
+        self.window = Window(CALLS, SECONDS)
+
+    def book(self, *, held: CallSlot | None = None, longest_wait: timedelta = PATIENT) -> CallSlot:
+        self.window, slot = self.window.book(self.now_at, longest_wait, held.at if held else None)
+        return slot
+
+    def pass_(self, seconds: float) -> None:
+        self.now_at += timedelta(seconds=seconds)
+
+    def pause(self, seconds: float) -> None:
+        self.window = Window(
+            CALLS,
+            SECONDS,
+            self.window.taken_at,
+            self.window.booked_at,
+            self.now_at + timedelta(seconds=seconds),
+        )
+
+
+@pytest.fixture
+def budget() -> Budget:
+    return Budget()
+
+
+@pytest.fixture
+def full_budget(budget: Budget) -> Budget:
+    for _ in range(CALLS):
+        budget.book()
+        budget.pass_(1)
+    return budget
+
+
+def test_as_many_calls_as_the_limit_says_leave_at_once(budget):
+    assert [budget.book().wait_seconds for _ in range(CALLS)] == [0.0] * CALLS
+
+
+def test_those_that_wait_are_booked_one_after_the_other_as_the_window_moves(full_budget):
+    waits = [full_budget.book().wait_seconds for _ in range(CALLS)]
+    assert waits == pytest.approx([LENGTH_SECONDS - 3, LENGTH_SECONDS - 2, LENGTH_SECONDS - 1], abs=0.01)
+
+
+def test_the_call_after_a_full_round_of_bookings_waits_for_two_windows(full_budget):
+    for _ in range(CALLS):
+        full_budget.book()
+    assert full_budget.book().wait_seconds == pytest.approx(2 * LENGTH_SECONDS - 3, abs=0.01)
+
+
+def test_who_holds_a_moment_may_leave_when_it_has_come(full_budget):
+    held = full_budget.book()
+    full_budget.pass_(held.wait_seconds)
+    assert full_budget.book(held=held).wait_seconds == 0.0
+
+
+def test_who_wakes_early_waits_for_the_rest(full_budget):
+    held = full_budget.book()
+    full_budget.pass_(held.wait_seconds - 7)
+    assert full_budget.book(held=held).wait_seconds == pytest.approx(7)
+
+
+def test_what_is_too_far_off_takes_no_place(full_budget):
+    refused = full_budget.book(longest_wait=timedelta(seconds=60))
+    assert (refused.at, full_budget.window.booked_at) == (None, ())
+    assert refused.wait_seconds == pytest.approx(LENGTH_SECONDS - 3, abs=0.01)
+
+
+def test_a_place_that_nobody_claims_is_free_again(full_budget):
+    dead = full_budget.book()
+    full_budget.pass_(dead.wait_seconds + OVERSLEEPING_SECONDS + 0.1)
+    waits = [full_budget.book().wait_seconds for _ in range(CALLS)]
+    assert waits == [0.0] * CALLS  # the first two of the window have left it, and the third by now as well
+
+
+def test_a_dead_process_does_not_move_those_behind_it(full_budget):
+    full_budget.book()
+    behind = full_budget.book()
+    full_budget.pass_(behind.wait_seconds)
+    assert full_budget.book(held=behind).wait_seconds == 0.0
+
+
+def test_who_oversleeps_while_others_call_waits_again(full_budget):
+    late = full_budget.book()
+    full_budget.pass_(late.wait_seconds + OVERSLEEPING_SECONDS + 3)
+    for _ in range(CALLS):
+        full_budget.book()
+    assert full_budget.book(held=late).wait_seconds > SECONDS / 2
+
+
+def test_a_pause_holds_back_a_call_for_which_there_is_room(budget):
+    budget.pause(30)
+    assert budget.book().wait_seconds == pytest.approx(30)
+
+
+def test_a_pause_holds_back_who_was_booked_before_it_began(full_budget):
+    held = full_budget.book()
+    full_budget.pass_(held.wait_seconds)
+    full_budget.pause(30)
+    assert full_budget.book(held=held).wait_seconds == pytest.approx(30)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["call", "wake", "die", "pause"]),
+            st.floats(0, 60),
+            st.floats(0, OVERSLEEPING_SECONDS),
+        ),
+        max_size=60,
+    )
+)
+def test_no_window_of_microsofts_ever_sees_more_than_the_limit(steps):
+    """Whoever comes, waits, oversleeps, dies or is paused, and however long a call is on its way."""
+    budget, held, arrivals = Budget(), [], []
+
+    def left(slot: CallSlot, way_seconds: float) -> None:
+        if slot.wait_seconds == 0:
+            arrivals.append(budget.now_at + timedelta(seconds=way_seconds))
+        elif slot.at is not None:
+            held.append(slot)
+
+    for act, seconds, way_seconds in steps:
+        budget.pass_(seconds)
+        if act == "pause":
+            budget.pause(seconds)
+        elif act == "die" and held:
+            held.pop(0)
+        elif act == "wake" and held:
+            left(budget.book(held=held.pop(0)), way_seconds)
+        else:
+            left(budget.book(), way_seconds)
+    arrivals.sort()
+    for first_at, beyond_at in zip(arrivals, arrivals[CALLS:], strict=False):
+        assert (beyond_at - first_at).total_seconds() >= SECONDS - 0.01
