@@ -1,4 +1,4 @@
-"""What has to be true of Partner Center, Airflow and the ledger when the story has ended, however it was played."""
+"""What has to be true of Partner Center and the ledger when the story has ended, however it was played."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Any
 from tests.e2e.stage import World
 from tests.e2e.story import CUSTOMERS, LEGACY, NAMES, RENEWED, SUCCESSORS
 
-ASKS_ONLY = {"get_token", "get_token_v2", "validate_migration", "validate_resellers", "verify_promotion_eligibility"}
+ASKS_ONLY = {
+    "get_token",
+    "get_token_v2",
+    "validate_migration",
+    "validate_resellers",
+    "verify_promotion_eligibility",
+}
 """What is sent with POST and changes nothing."""
 OF_A_RENEWAL = {"starts_at", "ends_at", "version", "etag"}
 _CUSTOMER_NAMES = {tenant: key for key, tenant in CUSTOMERS.items()}
@@ -50,7 +56,9 @@ def bought(before: World, after: World) -> dict[str, list[Mapping[str, Any]]]:
         if successor.route == "purchase"
     }
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for fresh in (after.subscriptions[key] for key in after.subscriptions.keys() - before.subscriptions.keys()):
+    for fresh in (
+        after.subscriptions[key] for key in after.subscriptions.keys() - before.subscriptions.keys()
+    ):
         of = (_CUSTOMER_NAMES[fresh["customer"].lower()], _product_and_sku(fresh))
         legacy = NAMES.get(str(fresh["migrated_from"]).lower()) or ordered.get(of, f"nobody: {of}")
         found.setdefault(legacy, []).append(fresh)
@@ -64,7 +72,8 @@ def assert_bought_exactly(before: World, after: World) -> None:
         for name, fresh in bought(before, after).items()
     }
     assert found == {
-        name: [(successor.product_and_sku, successor.seats, "active")] for name, successor in SUCCESSORS.items()
+        name: [(successor.product_and_sku, successor.seats, "active")]
+        for name, successor in SUCCESSORS.items()
     }
     linked = {name for name, fresh in bought(before, after).items() if fresh[0]["migrated_from"]}
     assert linked == {name for name, successor in SUCCESSORS.items() if successor.route == "migrate"}

@@ -253,7 +253,7 @@ class Stage:
         runs = self.airflow("GET", f"dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
         return {run["dag_run_id"] for run in runs}
 
-    def tasks(self, run_id: str, dag_id: str = PARTNER_DAG) -> dict[str, str]:
+    def tasks(self, run_id: str, dag_id: str = PARTNER_DAG) -> dict[str, str | None]:
         """State of each task of a run; mapped ones are called `convert.buy_nce[0]`."""
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances?limit=100"
         page = self.airflow("GET", path) or {"task_instances": []}
@@ -262,11 +262,18 @@ class Stage:
             for task in page["task_instances"]
         }
 
+    def task(self, run_id: str, task_id: str, dag_id: str = PARTNER_DAG) -> dict[str, Any]:
+        """A task that is not mapped, as Airflow describes it."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        found = self.airflow("GET", path)
+        assert found is not None, f"There is no task {task_id} in {run_id}"
+        return dict(found)
+
     def log(self, run_id: str, task_id: str, dag_id: str = PARTNER_DAG) -> str:
         """What the latest try of a task said, as its page in Airflow shows it."""
-        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
-        task = self.airflow("GET", path)
-        page = self.airflow("GET", f"{path}/logs/{task['try_number']}?full_content=true")
+        number = self.task(run_id, task_id, dag_id)["try_number"]
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/{number}"
+        page = self.airflow("GET", f"{path}?full_content=true")
         lines = page["content"] if page else []
         return "\n".join(line["event"] if isinstance(line, dict) else str(line) for line in lines)
 
@@ -291,7 +298,9 @@ class Stage:
                 loud = [line for line in lines[:-8] if any(word in line for word in LOUD)][-12:]
                 parts += [f"--- {log.name}", *loud, *lines[-8:]]
         for log in sorted((self.installation.airflow_home / "logs").rglob("attempt=*.log*")):
-            loud = [line for line in log.read_text(errors="replace").splitlines() if '"level":"error"' in line]
+            loud = [
+                line for line in log.read_text(errors="replace").splitlines() if '"level":"error"' in line
+            ]
             if loud:
                 parts += [f"--- {log.relative_to(self.installation.airflow_home)}", loud[-1]]
         return "\n".join(line[:600] for line in parts)

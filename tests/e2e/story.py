@@ -64,6 +64,20 @@ def _batches(count: int) -> dict[str, str]:
     return {f"{task}[{number}]": GREEN for task in _CONVERT for number in range(count)}
 
 
+def _waiting(**checks: str) -> dict[str, str | None]:
+    later = ("honour_opt_out", "wait_for_cut_over", "plan_conversions", *_CONVERT, "close_run")
+    begun = dict.fromkeys(("open_run", *_CHECKS), GREEN)
+    return {**begun, "wait_for_opt_out_deadline": PURPLE, **dict.fromkeys(later), **checks}
+
+
+WAITING: dict[str, dict[str, str | None]] = {
+    CONVERTED: _waiting(),
+    OPTED_OUT: _waiting(),
+    BLOCKED: _waiting(check_mpa=PURPLE),
+    LATE: _waiting(check_mpa=PURPLE),
+    MIXED: _waiting(),
+}
+"""Every task of every partner's run in June; None: not yet looked at."""
 TASKS: dict[str, dict[str, str]] = {
     CONVERTED: {**_BEFORE_THE_PLAN, "plan_conversions": GREEN, **_batches(2), "close_run": GREEN},
     OPTED_OUT: {

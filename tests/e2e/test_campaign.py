@@ -147,9 +147,9 @@ class TestBadInput:
     def test_an_unknown_partner_is_refused_by_the_first_task(self, played: Played) -> None:
         stage, run_id = played.stage, f"{CAMPAIGN}__brezza-digitle"
         with nothing_happens(stage):
-            assert stage.trigger("nce_partner_migration", run_id, partner="brezza-digitle", campaign=CAMPAIGN) == (
-                "failed"
-            )
+            assert stage.trigger(
+                "nce_partner_migration", run_id, partner="brezza-digitle", campaign=CAMPAIGN
+            ) == ("failed")
         tasks = stage.tasks(run_id)
         assert tasks.pop("open_run") == "failed"
         assert tasks.pop("close_run") == "failed"
@@ -159,9 +159,14 @@ class TestBadInput:
         assert re.search(sentence, str(stage.run(run_id)["note"]))
 
     def test_a_partner_that_is_not_in_the_roster_starts_no_run(self, played: Played) -> None:
-        run_id = "a-stranger"
-        _refused(played.stage, run_id, "enrol_partners", r"Partner nessuno is not in the roster", roster=str(ROSTER),
-                 partners=["nessuno"])  # fmt: skip
+        _refused(
+            played.stage,
+            "a-stranger",
+            "enrol_partners",
+            r"Partner nessuno is not in the roster",
+            roster=str(ROSTER),
+            partners=["nessuno"],
+        )
 
     def test_an_unknown_campaign_starts_no_run(self, played: Played) -> None:
         _refused(
@@ -194,7 +199,12 @@ class TestBadInput:
 
     def test_a_connection_to_nowhere_is_told_with_its_address(self, played: Played) -> None:
         with connection(played.stage, port=9):
-            _refused(played.stage, "wrong-port", "check_campaign", r"no simulator answers at http://127\.0\.0\.1:9 ")
+            _refused(
+                played.stage,
+                "wrong-port",
+                "check_campaign",
+                r"no simulator answers at http://127\.0\.0\.1:9 ",
+            )
 
 
 def _began(stage: Stage, partner: str) -> Any:

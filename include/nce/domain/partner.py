@@ -15,7 +15,7 @@ _zones = cache(available_timezones)
 
 def known_zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(f"'{name}' is no time zone; write one such as Europe/Rome or UTC")
+        raise ValueError(f"'{name}' is no time zone; write one such as Europe/Madrid")
     return name
 
 

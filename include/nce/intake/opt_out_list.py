@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import NoReturn
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut
+from include.nce.domain.partner import known_zone
 from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.intake.table import Column, Row, Table, closest, decode, fault, read_table, refused
 
@@ -159,10 +160,10 @@ def _received(
     row: Row, zone: str, now_at: datetime, name: str, faults: list[str], *, day_first: bool
 ) -> datetime | None:
     zone = row.cells.get("zone", zone)
-    if zone not in available_timezones():
-        faults.append(
-            fault(name, row.line, "zone", f"'{zone}' is no time zone; write one such as Europe/Rome")
-        )
+    try:
+        known_zone(zone)
+    except ValueError as unknown:
+        faults.append(fault(name, row.line, "zone", str(unknown)))
         return None
     written = row.cells.get("received", "")
     try:

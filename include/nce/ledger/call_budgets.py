@@ -24,7 +24,7 @@ from typing import Any
 from pyrate_limiter import Rate, SlidingWindowLog
 from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.ledger.tables import CallBudgetRow
@@ -282,6 +282,8 @@ class CallBudgets(Transactions):
 def _told_as_connection_error() -> Iterator[None]:
     try:
         yield
+    except (DataError, ProgrammingError):
+        raise  # a fault of this code, which waiting does not cure
     except (SQLAlchemyError, OSError) as fault:
         said = str(getattr(fault, "orig", None) or fault).strip().splitlines()
         raise ConnectionError(said[0] if said else type(fault).__name__) from fault
@@ -298,9 +300,9 @@ def _key(provider_id: str, limit_name: str, tenant_id: str) -> ColumnElement[boo
 def _forget_idle(before_at: datetime) -> Any:
     """The table grows by new rows only, so a new row is the time to look for old ones; locked ones are in
     use."""
-    place = tuple_(CallBudgetRow.provider_id, CallBudgetRow.limit_name, CallBudgetRow.tenant_id)
-    idle = select(place).where(CallBudgetRow.used_at < before_at).with_for_update(skip_locked=True)
-    return delete(CallBudgetRow).where(place.in_(idle))
+    place = (CallBudgetRow.provider_id, CallBudgetRow.limit_name, CallBudgetRow.tenant_id)
+    idle = select(*place).where(CallBudgetRow.used_at < before_at).with_for_update(skip_locked=True)
+    return delete(CallBudgetRow).where(tuple_(*place).in_(idle))
 
 
 def _pause_seconds(

@@ -2,7 +2,8 @@
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
 `opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people; `call_budgets`
-counts calls for the client. The tables' coming and going belongs to `migrate`.
+counts calls for the client, `credentials` keeps what it was issued. The tables' coming and going belongs to
+`migrate`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from include.nce.ledger.call_budgets import CallBudgets
 from include.nce.ledger.commands import Commands
 from include.nce.ledger.connection import with_driver
 from include.nce.ledger.conversions import Conversions
+from include.nce.ledger.credentials import Credentials
 from include.nce.ledger.explain import Explanations
 from include.nce.ledger.locks import SessionWriter, hold, lock_key
 from include.nce.ledger.opt_outs import OptOuts
@@ -34,7 +36,17 @@ from include.nce.ledger.transactions import make_engine
 
 
 class PostgresLedger(
-    Policy, Runs, OptOuts, Plans, Conversions, Commands, CallBudgets, Reports, PlanReports, Explanations
+    Policy,
+    Runs,
+    OptOuts,
+    Plans,
+    Conversions,
+    Commands,
+    CallBudgets,
+    Credentials,
+    Reports,
+    PlanReports,
+    Explanations,
 ):
     """Use it as `async with PostgresLedger.open(url) as ledger`. Each method is one transaction.
 

@@ -44,7 +44,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -531,6 +531,18 @@ class CallBudgetRow(Table):
     paused_until_at: Mapped[datetime | None]
     throttled_at: Mapped[datetime | None]
     used_at: Mapped[datetime]
+
+
+class CredentialsRow(Table):
+    """What the sign-in service issued for one sign-in that an operator entered, as one sealed document."""
+
+    __tablename__ = "credentials"
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    client_id: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    sealed: Mapped[str]
+    changed_at: Mapped[datetime]
 
 
 HISTORY = (

@@ -180,6 +180,8 @@ class CoverageTrigger(_Wait):
             plan_id = await shared.world.ledger.latest_plan_id(self.run_id)
             looked_at: datetime | None = None
             async for beat in shared.beats(run):
+                if looked_at is None and self.resumes:
+                    looked_at = beat.now_at  # the task that defers has looked a moment ago
                 every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
                 if looked_at is not None and beat.now_at - looked_at < every:
                     continue

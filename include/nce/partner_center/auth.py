@@ -1,32 +1,39 @@
 """Tokens for Partner Center: both kinds, renewed early, one request however many ask.
 
-Responsible for signing in through msal and for handing on a rotated refresh token. Which call needs which
-kind stands at the call; where a refresh token is kept is the business of whoever passes a
-`RefreshTokenStore`.
+Responsible for signing in through msal and for what is kept of it: access tokens, and the refresh token that
+an answer may bring to replace the last one. Which call needs which kind stands at the call; where credentials
+are kept between processes is the business of whoever passes a `CredentialStore`.
 
 Facts: partner-center-authentication (6/14/2022), enable-secure-app-model (12/09/2021). Access tokens live
-about an hour, refresh tokens 90 days; an answer may bring a new refresh token that replaces the old one.
+about an hour, refresh tokens 90 days. Microsoft does not revoke a refresh token by replacing it
+(learn.microsoft.com/entra/identity-platform/refresh-tokens), so a process that dies between answer and store
+leaves the last one usable. What an AADSTS number means: reference-error-codes on the same site.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from include.nce.domain.errors import InputRefused
 from include.nce.partner_center.connection import PartnerCenterConnection, is_loopback
-from include.nce.partner_center.errors import CredentialsRefused, Unreachable
+from include.nce.partner_center.errors import CredentialsRefused, SecondFactorMissing, Unreachable
 
 SCOPE = "https://api.partnercenter.microsoft.com/.default"
-RENEWED_EARLY_BY_SECONDS = 300.0
+RENEWED_EARLY_BY = timedelta(minutes=5)
 """As Microsoft's bulk migration tool does: a token never runs out between two parts of one request."""
 SIGN_IN_TIMEOUT_SECONDS = 60.0
+
+_KEPT_REFRESH = "refresh_token"
 
 log = logging.getLogger(__name__)
 
@@ -40,91 +47,149 @@ class TokenKind(str, Enum):
 
 @dataclass(frozen=True)
 class Token:
-    """`expires_at_monotonic_seconds` counts on the clock given to `TokenSource`."""
-
     value: str = field(repr=False)
-    expires_at_monotonic_seconds: float
+    expires_at: datetime
 
 
-class RefreshTokenStore(Protocol):
-    """Keeps the refresh token between processes. Both are called in a thread, never two at once."""
+class CredentialStore(Protocol):
+    """Keeps what was issued, between processes: names to JSON values.
 
-    def load(self) -> str | None:
-        """The newest refresh token, or None when nothing was stored yet."""
+    Both raise `InputRefused` when what is kept cannot be read.
+    """
 
-    def save(self, refresh_token: str) -> None:
-        """Microsoft rotated it: this one replaces what was stored."""
+    async def read(self) -> Mapping[str, Any]:
+        """What was kept last."""
+
+    def changing(self) -> AbstractAsyncContextManager[MutableMapping[str, Any]]:
+        """The only right to change it; what stands in it at the end is kept, after an error nothing."""
 
 
-class InMemoryRefreshTokens:
-    """Keeps a rotated refresh token for as long as the process lives."""
+class InMemoryCredentials:
+    """Keeps what was issued for as long as the process lives."""
 
     def __init__(self) -> None:
-        self._token: str | None = None
+        self._kept: dict[str, Any] = {}
+        self._turn = asyncio.Lock()
 
-    def load(self) -> str | None:
-        return self._token
+    async def read(self) -> Mapping[str, Any]:
+        return copy.deepcopy(self._kept)
 
-    def save(self, refresh_token: str) -> None:
-        self._token = refresh_token
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[MutableMapping[str, Any]]:
+        async with self._turn:
+            document = copy.deepcopy(self._kept)
+            yield document
+            self._kept = document
+
+
+Mask = Callable[[str], Awaitable[None]]
+
+
+async def unmasked(secret: str) -> None:
+    del secret
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 class TokenSource:
     """Gives access tokens of both kinds; clients of one event loop may share it.
 
-    Raises `CredentialsRefused` when the sign-in service says no (an expired secret or refresh token, a
-    missing second factor) and `Unreachable` when it does not answer: both before anything was sent to
-    Partner Center."""
+    `mask` is told each token before it is used, so that logs can hide it. Raises `CredentialsRefused` when
+    the sign-in service says no (an expired secret or refresh token, a missing second factor) or the store
+    cannot be read, and `Unreachable` when the service does not answer: both before anything was sent to
+    Partner Center.
+    """
 
     def __init__(
         self,
         connection: PartnerCenterConnection,
         *,
-        refresh_tokens: RefreshTokenStore | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        store: CredentialStore | None = None,
+        mask: Mask = unmasked,
+        now: Callable[[], datetime] = _utc_now,
+        timeout_seconds: float = SIGN_IN_TIMEOUT_SECONDS,
     ) -> None:
         self._connection = connection
-        self._refresh_tokens: RefreshTokenStore = refresh_tokens or InMemoryRefreshTokens()
-        self._monotonic = monotonic
+        self._store: CredentialStore = store or InMemoryCredentials()
+        self._mask = mask
+        self._now = now
+        self._timeout_seconds = timeout_seconds
         self._tokens: dict[TokenKind, Token] = {}
         self._lock = asyncio.Lock()
         self._application: Any = None
 
     async def token(self, kind: TokenKind) -> str:
         """A token that is good for at least five more minutes."""
-        return await self._token(kind, refused=None)
+        token = self._tokens.get(kind)
+        if token is not None and self._is_good(token):
+            return token.value
+        return await self._obtain(kind, self._is_good)
 
     async def renewed(self, kind: TokenKind, refused: str) -> str:
         """A token other than `refused`, which Partner Center did not accept although it had not run out."""
-        return await self._token(kind, refused=refused)
+        return await self._obtain(kind, lambda token: self._is_good(token) and token.value != refused)
 
-    async def _token(self, kind: TokenKind, *, refused: str | None) -> str:
-        held = self._held(kind, refused)
-        if held is not None:
-            return held
+    async def sign_in(self, kind: TokenKind) -> str:
+        """A token asked for now, whatever is held."""
+        return await self._obtain(kind, lambda token: False)
+
+    def _is_good(self, token: Token) -> bool:
+        return self._now() < token.expires_at - RENEWED_EARLY_BY
+
+    async def _obtain(self, kind: TokenKind, will_do: Callable[[Token], bool]) -> str:
+        # Shielded: when the one who asked is cancelled, a refresh token that is on its way is still kept.
+        return await asyncio.shield(asyncio.ensure_future(self._obtain_in_turn(kind, will_do)))
+
+    async def _obtain_in_turn(self, kind: TokenKind, will_do: Callable[[Token], bool]) -> str:
         async with self._lock:
-            held = self._held(kind, refused)
-            if held is None:
-                # msal blocks, and so may a store.
-                token = await asyncio.to_thread(self._request, kind)
-                self._tokens[kind] = token
-                held = token.value
-            return held
+            token = self._tokens.get(kind)
+            if token is None or not will_do(token):
+                self._tokens[kind] = token = await self._kept_or_new(kind, will_do)
+            return token.value
 
-    def _held(self, kind: TokenKind, refused: str | None) -> str | None:
-        token = self._tokens.get(kind)
-        if token is None or token.value == refused:
-            return None
-        good_until = token.expires_at_monotonic_seconds - RENEWED_EARLY_BY_SECONDS
-        return token.value if self._monotonic() < good_until else None
+    async def _kept_or_new(self, kind: TokenKind, will_do: Callable[[Token], bool]) -> Token:
+        try:
+            token = _kept_token(await self._store.read(), kind)
+            if token is None or not will_do(token):
+                async with self._store.changing() as kept:
+                    # Another process may have signed in while this one waited for its turn.
+                    token = _kept_token(kept, kind)
+                    if token is None or not will_do(token):
+                        return await self._new(kind, kept)
+        except InputRefused as refused:
+            raise CredentialsRefused(str(refused), operation="sign in") from None
+        await self._mask(token.value)
+        return token
 
-    def _request(self, kind: TokenKind) -> Token:
+    async def _new(self, kind: TokenKind, kept: MutableMapping[str, Any]) -> Token:
+        refresh_token = kept.get(_KEPT_REFRESH) or self._connection.refresh_token
+        if refresh_token:
+            await self._mask(refresh_token)
+        asked_at = self._now()
+        # msal blocks.
+        result = await asyncio.to_thread(self._ask, kind, refresh_token)
+        value = result.get("access_token")
+        if not isinstance(value, str):
+            raise _sign_in_refused(kind, result)
+        await self._mask(value)
+        lifetime = timedelta(seconds=float(result.get("expires_in") or 3600))
+        token = Token(value, asked_at + lifetime)
+        kept[kind.value] = {"token": value, "expires_at": token.expires_at.isoformat()}
+        rotated = result.get("refresh_token")
+        if kind is TokenKind.APP_AND_USER and isinstance(rotated, str):
+            await self._mask(rotated)
+            kept[_KEPT_REFRESH] = rotated
+        log.info("signed in to Partner Center as %s, good for %d s", kind.value, lifetime.total_seconds())
+        return token
+
+    def _ask(self, kind: TokenKind, refresh_token: str | None) -> Mapping[str, Any]:
         import requests
         from msal.exceptions import MsalServiceError
 
-        asked_at = self._monotonic()
         try:
-            result = self._app_token() if kind is TokenKind.APP else self._user_token()
+            return self._app_token() if kind is TokenKind.APP else self._user_token(refresh_token)
         except (requests.RequestException, MsalServiceError, json.JSONDecodeError) as error:
             raise Unreachable(
                 f"The sign-in service {self._connection.authority} does not answer "
@@ -137,15 +202,6 @@ class TokenSource:
                 f"'{self._connection.tenant_id}'; operators check the connection 'partner_center'.",
                 operation="sign in",
             ) from error
-        value = result.get("access_token")
-        if not isinstance(value, str):
-            raise _sign_in_refused(kind, result)
-        rotated = result.get("refresh_token")
-        if kind is TokenKind.APP_AND_USER and isinstance(rotated, str) and rotated != self._refresh_token():
-            self._refresh_tokens.save(rotated)
-        lifetime = float(result.get("expires_in") or 3600)
-        log.info("signed in to Partner Center as %s, good for %d s", kind.value, lifetime)
-        return Token(value, asked_at + lifetime)
 
     def _app_token(self) -> Mapping[str, Any]:
         application = self._msal()
@@ -154,19 +210,15 @@ class TokenSource:
         result: Mapping[str, Any] = application.acquire_token_for_client(scopes=[SCOPE])
         return result
 
-    def _user_token(self) -> Mapping[str, Any]:
-        refresh_token = self._refresh_token()
+    def _user_token(self, refresh_token: str | None) -> Mapping[str, Any]:
         if refresh_token is None:
             raise CredentialsRefused(
                 "Connection 'partner_center' has no refresh token, which the checks need; an operator signs "
-                "in with the service account and enters it as extra field 'refresh_token'.",
+                "in with the service account and enters it.",
                 operation="sign in",
             )
         result: Mapping[str, Any] = self._msal().acquire_token_by_refresh_token(refresh_token, scopes=[SCOPE])
         return result
-
-    def _refresh_token(self) -> str | None:
-        return self._refresh_tokens.load() or self._connection.refresh_token
 
     def _msal(self) -> Any:
         # Made on first use: msal asks the authority for its endpoints in the constructor.
@@ -176,16 +228,72 @@ class TokenSource:
             authority = f"{self._connection.authority}/{self._connection.tenant_id}"
             rehearsal: dict[str, Any] = {}
             if urlsplit(authority).scheme == "http":
-                rehearsal = {"http_client": _PlainLoopback(authority), "instance_discovery": False}
+                rehearsal = {
+                    "http_client": _PlainLoopback(authority, self._timeout_seconds),
+                    "instance_discovery": False,
+                }
                 authority = _encrypted(authority)
             self._application = msal.ConfidentialClientApplication(
                 self._connection.client_id,
                 client_credential=self._connection.client_secret,
                 authority=authority,
-                timeout=SIGN_IN_TIMEOUT_SECONDS,
+                timeout=self._timeout_seconds,
                 **rehearsal,
             )
         return self._application
+
+
+def _kept_token(kept: Mapping[str, Any], kind: TokenKind) -> Token | None:
+    found = kept.get(kind.value)
+    return Token(found["token"], datetime.fromisoformat(found["expires_at"])) if found else None
+
+
+_SIGN_IN_AGAIN = "an operator signs in with the service account and enters the new refresh token"
+_RENEW_IT = "operators enter a client secret that is valid"
+_SECOND_FACTOR = (
+    "an operator signs in with the service account and its second factor and enters the new refresh token"
+)
+_CHECK_CONNECTION = "operators check the connection 'partner_center'"
+
+_REFUSALS: dict[int, tuple[type[CredentialsRefused], str, str]] = {
+    50034: (CredentialsRefused, "the service account does not exist", _SIGN_IN_AGAIN),
+    50057: (CredentialsRefused, "the service account is disabled", "operators enable it"),
+    50074: (SecondFactorMissing, "the service account needs its second factor", _SECOND_FACTOR),
+    50076: (SecondFactorMissing, "the service account needs its second factor", _SECOND_FACTOR),
+    50078: (SecondFactorMissing, "the service account's second factor has expired", _SECOND_FACTOR),
+    50079: (SecondFactorMissing, "the service account has no second factor yet", _SECOND_FACTOR),
+    50158: (SecondFactorMissing, "the service account needs its second factor", _SECOND_FACTOR),
+    50173: (CredentialsRefused, "the refresh token was revoked, as by a new password", _SIGN_IN_AGAIN),
+    53003: (CredentialsRefused, "a conditional access policy forbids it", "operators change the policy"),
+    65001: (CredentialsRefused, "our application has no consent", "an administrator consents to it"),
+    70000: (CredentialsRefused, "the refresh token is not valid", _SIGN_IN_AGAIN),
+    70008: (CredentialsRefused, "the refresh token has expired", _SIGN_IN_AGAIN),
+    70043: (CredentialsRefused, "the refresh token has expired", _SIGN_IN_AGAIN),
+    90002: (CredentialsRefused, "it does not know the tenant", _CHECK_CONNECTION),
+    500011: (
+        CredentialsRefused,
+        "the tenant does not know Partner Center's API",
+        "operators add the API to the app registration and consent to it",
+    ),
+    700016: (CredentialsRefused, "it does not know the client id in this tenant", _CHECK_CONNECTION),
+    700082: (CredentialsRefused, "the refresh token has expired", _SIGN_IN_AGAIN),
+    7000112: (CredentialsRefused, "our application is disabled", "operators enable it"),
+    7000215: (CredentialsRefused, "the client secret is wrong", _RENEW_IT),
+    7000222: (CredentialsRefused, "the client secret has expired", _RENEW_IT),
+    9002313: (CredentialsRefused, "the refresh token is not valid", _SIGN_IN_AGAIN),
+}
+"""AADSTS number -> what it is, what it means in our words, and who acts."""
+
+_REFUSED_IN_GENERAL: dict[str, tuple[type[CredentialsRefused], str, str]] = {
+    "invalid_client": (CredentialsRefused, "the client secret is not accepted", _RENEW_IT),
+    "unauthorized_client": (
+        CredentialsRefused,
+        "our application is not accepted",
+        "operators check the app registration",
+    ),
+    "invalid_grant": (CredentialsRefused, "the refresh token is not accepted", _SIGN_IN_AGAIN),
+    "interaction_required": (SecondFactorMissing, "somebody has to sign in", _SECOND_FACTOR),
+}
 
 
 def _sign_in_refused(kind: TokenKind, result: Mapping[str, Any]) -> CredentialsRefused | Unreachable:
@@ -198,14 +306,16 @@ def _sign_in_refused(kind: TokenKind, result: Mapping[str, Any]) -> CredentialsR
             operation="sign in",
             description=description,
         )
-    remedy = {
-        "invalid_client": "operators enter a client secret that has not expired",
-        "unauthorized_client": "operators check the app registration",
-        "invalid_grant": "an operator signs in with the service account and enters the new refresh token",
-        "interaction_required": "an operator signs in with the service account and its second factor",
-    }.get(error, "operators check the connection 'partner_center'")
-    return CredentialsRefused(
-        f"The sign-in service refuses a token for {kind.value} ({error}); {remedy}.",
+    numbers = [number for number in result.get("error_codes") or () if number in _REFUSALS]
+    if numbers:
+        refusal, meaning, remedy = _REFUSALS[numbers[0]]
+        code = f"AADSTS{numbers[0]}"
+    else:
+        unknown = (CredentialsRefused, "it gave no reason that is known here", _CHECK_CONNECTION)
+        refusal, meaning, remedy = _REFUSED_IN_GENERAL.get(error, unknown)
+        code = description.partition(":")[0] if description.startswith("AADSTS") else error
+    return refusal(
+        f"The sign-in service refuses a token for {kind.value}: {meaning} ({code}); {remedy}.",
         operation="sign in",
         description=description,
     )
@@ -235,10 +345,11 @@ class _PlainLoopback:
     endpoint), since msal would refuse plain ones there as well.
     """
 
-    def __init__(self, authority: str) -> None:
+    def __init__(self, authority: str, timeout_seconds: float) -> None:
         if not is_loopback(urlsplit(authority).hostname):
             raise ValueError("plain HTTP is for this machine only")
         self._authority = _encrypted(authority)
+        self._timeout_seconds = timeout_seconds
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Any:
         if url.endswith("/.well-known/openid-configuration"):
@@ -261,7 +372,7 @@ class _PlainLoopback:
 
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, self._plain(url), timeout=SIGN_IN_TIMEOUT_SECONDS, **parts)
+            return session.request(method, self._plain(url), timeout=self._timeout_seconds, **parts)
 
     def _plain(self, url: str) -> str:
         if urlsplit(url).netloc != urlsplit(self._authority).netloc:

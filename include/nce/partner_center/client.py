@@ -13,7 +13,7 @@ from types import TracebackType
 
 from include.nce.partner_center.agreements import Agreements
 from include.nce.partner_center.audit import AuditRecords
-from include.nce.partner_center.auth import RefreshTokenStore, TokenSource
+from include.nce.partner_center.auth import TokenSource
 from include.nce.partner_center.carts import Carts
 from include.nce.partner_center.catalogue import Catalogue
 from include.nce.partner_center.connection import PartnerCenterConnection
@@ -35,13 +35,10 @@ class PartnerCenterClient:
         connection: PartnerCenterConnection,
         *,
         tokens: TokenSource | None = None,
-        refresh_tokens: RefreshTokenStore | None = None,
         budget: Budget | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self._transport = transport or Transport(
-            connection, tokens or TokenSource(connection, refresh_tokens=refresh_tokens), budget=budget
-        )
+        self._transport = transport or Transport(connection, tokens or TokenSource(connection), budget=budget)
         self.agreements = Agreements(self._transport)
         self.audit = AuditRecords(self._transport)
         self.carts = Carts(self._transport)

@@ -5,7 +5,9 @@ Responsible for reading and refusing; signing in belongs to `auth`, sending to `
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -59,6 +61,13 @@ class PartnerCenterConnection:
         if faults:
             raise InputRefused(faults)
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the sign-in that an operator entered without giving it away: another refresh token or another
+        sign-in service is another sign-in; a new client secret is not."""
+        entered = json.dumps([self.authority, self.refresh_token])
+        return hashlib.sha256(entered.encode()).hexdigest()
+
     @classmethod
     def from_airflow(cls, connection: AirflowConnection) -> PartnerCenterConnection:
         """Read the connection; raises `InputRefused` with one sentence for each thing that is wrong with
@@ -96,7 +105,8 @@ class PartnerCenterConnection:
             f"leave it out for {DEFAULT_AUTHORITY}",
             needed=False,
         )
-        rehearsal = extra.get("rehearsal", False)
+        # Airflow's form writes null for a box that nobody touched.
+        rehearsal = extra.get("rehearsal") or False
         if not isinstance(rehearsal, bool):
             faults.append(
                 _fault("extra field 'rehearsal'", "is neither true nor false", "write true or false")

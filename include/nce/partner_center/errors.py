@@ -22,7 +22,10 @@ signed" is HTTP 400).
     │   └── CustomerAgreementMissing   13605: the customer's MCA
     ├── ProviderMustAct            provider acts: never the partner's fault
     │   ├── CredentialsRefused     401, or the sign-in service said no
-    │   ├── AccessDenied           403: roles, privileges, the kind of token
+    │   │   ├── SecondFactorMissing    900421, or 401 "MFA required"
+    │   │   └── WrongAudience      900420: the token is not for Partner Center's API
+    │   ├── AccessDenied           403: roles and privileges
+    │   │   └── UserTokenNeeded    900329: an app-only token cannot be used here
     │   ├── OwnAgreementMissing    900124: the provider's own MPA
     │   └── LimitReached           credit, seat, risk and sandbox limits
     ├── PersonDecides              Microsoft says no for a reason that a person resolves
@@ -54,6 +57,8 @@ DESCRIPTION_LIMIT_CHARACTERS = 1_024
 
 _TWO_MINUTES = 120.0
 _ONE_DAY = 86_400.0
+_NO_SECOND_FACTOR = re.compile(r"\bMFA\b", re.IGNORECASE)
+"""As in "Unauthorized - MFA required" (partner-security-requirements-mandating-mfa, 05/26/2023)."""
 
 
 class PartnerCenterError(PartnerCenterFault):
@@ -184,8 +189,28 @@ class CredentialsRefused(ProviderMustAct):
     remedy = "operators renew the credentials of the connection 'partner_center'"
 
 
+class SecondFactorMissing(CredentialsRefused):
+    """The service account signed in without multi-factor authentication."""
+
+    remedy = (
+        "an operator signs in with the service account and its second factor and enters the new refresh token"
+    )
+
+
+class WrongAudience(CredentialsRefused):
+    """The token was made for another API than Partner Center's."""
+
+    remedy = "operators add Partner Center's API to the app registration and consent to it"
+
+
 class AccessDenied(ProviderMustAct):
     remedy = "operators give our application or its service account the missing right"
+
+
+class UserTokenNeeded(AccessDenied):
+    """The call needs App+User and came with an app-only token."""
+
+    remedy = "operators check that the refresh token is the service account's"
 
 
 class OwnAgreementMissing(ProviderMustAct):
@@ -342,12 +367,12 @@ _RULINGS: dict[tuple[int, int], Ruling] = {
     (403, 900308): Ruling(AccessDenied, "the privileges do not suffice"),
     (403, 900309): Ruling(AccessDenied, "conditional access forbids it"),
     (400, 900311): Ruling(ChangeRefused, "the subscription was updated too many times"),
-    (403, 900329): Ruling(AccessDenied, "an app-only token cannot be used for this call"),
+    (403, 900329): Ruling(UserTokenNeeded, "an app-only token cannot be used for this call"),
     (403, 900416): Ruling(PersonDecides, "the customer's account is locked"),
     (400, 900419): Ruling(LimitReached, "the tenant has too many subscriptions"),
-    (401, 900420): Ruling(CredentialsRefused, "the token is made for another audience"),
+    (401, 900420): Ruling(WrongAudience, "the token is made for another audience"),
     (401, 900421): Ruling(
-        CredentialsRefused, "the service account signed in without multi-factor authentication"
+        SecondFactorMissing, "the service account signed in without multi-factor authentication"
     ),
 }
 """(HTTP status, code) -> ruling. Pages disagree on some statuses, so a code alone is looked up next."""
@@ -412,7 +437,7 @@ def error_for_answer(
     gateway may answer for a request that arrived.
     """
     said = read_error_body(text)
-    ruling = _rule(status, said, writes=writes)
+    ruling = _rule(status, said, text, writes=writes)
     retry_after = read_retry_after(headers.get("retry-after"))
     what = ruling.meaning or said.description or "it gave no reason"
     number = f"HTTP {status}" + (f", code {said.code}" if said.code is not None else "")
@@ -429,7 +454,7 @@ def error_for_answer(
     )
 
 
-def _rule(status: int, said: ErrorBody, *, writes: bool) -> Ruling:
+def _rule(status: int, said: ErrorBody, text: str, *, writes: bool) -> Ruling:
     known = _known(status, said.code)
     if status >= 500 or status == 408 or (known and known.error in (ServerFault, OutcomeUnknown)):
         meaning = known.meaning if known else f"Partner Center failed with HTTP {status}"
@@ -438,6 +463,8 @@ def _rule(status: int, said: ErrorBody, *, writes: bool) -> Ruling:
         return _BY_STATUS[429]
     if known is not None:
         return known
+    if status == 401 and _NO_SECOND_FACTOR.search(text):
+        return _RULINGS[401, 900421]
     if status in _BY_STATUS:
         generic = _BY_STATUS[status]
         return Ruling(generic.error, said.description or generic.meaning, generic.retry_after_seconds)

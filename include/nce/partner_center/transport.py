@@ -171,12 +171,14 @@ class Transport:
         *,
         budget: Budget | None = None,
         total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS,
+        read_attempts: int = READ_ATTEMPTS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._connection = connection
         self._tokens = tokens
         self._budget: Budget = budget or Unlimited()
         self._total_timeout_seconds = total_timeout_seconds
+        self._read_attempts = read_attempts
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
         self._hooks: dict[str, HttpAsyncHook] = {}
@@ -214,7 +216,7 @@ class Transport:
         if call.writes:
             return await self._send_signed_in(call)
         async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(READ_ATTEMPTS),
+            stop=stop_after_attempt(self._read_attempts),
             retry=retry_if_exception(_worth_asking_again),
             wait=_wait_seconds,
             sleep=self._sleep,
@@ -299,6 +301,9 @@ class Transport:
             )
             async with response:
                 text = (await response.read()).decode("utf-8-sig", errors="replace")
+                if response.status == 401 and not text.strip():
+                    # A missing second factor may be told in the status line alone.
+                    text = response.reason or ""
             return response.status, {name.lower(): value for name, value in response.headers.items()}, text
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(

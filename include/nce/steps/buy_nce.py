@@ -207,7 +207,7 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
                 state, reason = ConversionState.UNKNOWN, f"sent before, unanswered, not sent again: {reason}"
             await desk.move(bundle, state, reason)
             return False
-        return await (_migrate(bundle, desk, writer) if migrates else _purchase(bundle, sent, desk, writer))
+        return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer)
     except PartnerCenterFault as fault:
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
 
@@ -286,28 +286,25 @@ def _still_convertible(
     return None
 
 
-async def _migrate(bundle: Sequence[Conversion], desk: _Desk, writer: SingleWriter) -> bool:
-    base, add_ons = bundle[0], bundle[1:]
-    holdings = {s.subscription_id: s for s in await desk.fresh(base.customer_id)}
+async def _migrate(
+    bundle: Sequence[Conversion], sent: Command | None, desk: _Desk, writer: SingleWriter
+) -> bool:
+    """What was sent and not answered is sent again word for word; else what the customer holds now."""
+    base = bundle[0]
+    payload = await _migration_payload(bundle, desk) if sent is None else dict(sent.payload)
 
-    def asked(line: Conversion, *others: Conversion) -> ConversionRequest:
-        legacy = holdings[line.legacy_id]
+    def asked(line: Mapping[str, Any], *others: Mapping[str, Any]) -> ConversionRequest:
         return ConversionRequest(
-            legacy_id=line.legacy_id,
-            customer_id=line.customer_id,
-            term=line.term if line.term != legacy.term else None,
-            billing=line.billing if line.billing != legacy.billing else None,
-            seats=_seats(line, legacy),
+            legacy_id=line["legacy"],
+            customer_id=base.customer_id,
+            term=line["term"],
+            billing=line["billing"],
+            seats=line["seats"],
             add_ons=tuple(asked(other) for other in others),
-            reference=base.reference if line is base else None,
+            reference=payload["reference"] if line is payload["lines"][0] else None,
         )
 
-    request = asked(base, *add_ons)
-    payload = {
-        "reference": base.reference,
-        "lines": [{"legacy": r.legacy_id, "seats": r.seats, "term": r.term, "billing": r.billing}
-                  for r in (request, *request.add_ons)],
-    }  # fmt: skip
+    request = asked(*payload["lines"])
 
     async def send(command: Command) -> Answered:
         migration, answered = await desk.partner_center.create_migration(
@@ -317,6 +314,23 @@ async def _migrate(bundle: Sequence[Conversion], desk: _Desk, writer: SingleWrit
         return answered
 
     return await _send(bundle, MIGRATION, payload, send, desk, writer)
+
+
+async def _migration_payload(bundle: Sequence[Conversion], desk: _Desk) -> dict[str, Any]:
+    """The base first, then its add-ons; term and billing only where they differ from legacy's."""
+    holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
+    lines = []
+    for line in bundle:
+        legacy = holdings[line.legacy_id]
+        lines.append(
+            {
+                "legacy": line.legacy_id,
+                "seats": _seats(line, legacy),
+                "term": line.term if line.term != legacy.term else None,
+                "billing": line.billing if line.billing != legacy.billing else None,
+            }
+        )
+    return {"reference": bundle[0].reference, "lines": lines}
 
 
 def _seats(line: Conversion, legacy: Subscription) -> int:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED, CoveredPair, GateWord, cancel_gate
 from include.nce.domain.conversion import ConversionState, Route
-from include.nce.domain.errors import PartnerCenterFault
+from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Subscription
 from include.nce.steps.buy_nce import LockLost
 from include.nce.steps.confirm_nce import counterpart
-from include.nce.steps.ports import Busy, Clock, Conversion, Ledger, PartnerCenter
+from include.nce.steps.ports import Busy, Clock, Conversion, Ledger, PartnerCenter, SingleWriter
 
 SUSPEND = "suspend_legacy"
 
 _MAY_BE_FINISHED = frozenset({ConversionState.COVERED, ConversionState.STRANDED})
 _STILL_UNDER_WAY = frozenset({ConversionState.ACCEPTED, ConversionState.HANDS_OFF, ConversionState.COVERED})
-_FINE = frozenset({ConversionState.CONVERTED, ConversionState.BY_OTHERS})
+_FINE = frozenset({ConversionState.CONVERTED, ConversionState.BY_OTHERS, ConversionState.HELD})
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,15 @@ async def cancel_legacy(
     line of the batch is unresolved; the log names each with its reason, and all the others are finished by
     then. Clearing it is safe: what is finished stays finished.
     """
+    run = await ledger.run(run_id)
+    campaign = await ledger.campaign(run.campaign)
     lines = await ledger.batch(run_id, plan_id, batch_no)
     for line in lines:
         if line.state in _MAY_BE_FINISHED:
             bundle = [other for other in lines if other.base_id == line.base_id]
             try:
                 async with ledger.single_writer(line.customer_id, line.legacy_id) as writer:
-                    if not await writer.still_held():
-                        raise LockLost(f"the lock of subscription {line.legacy_id} is gone; nothing was sent")
-                    await _finish(line, bundle, partner_center, ledger, clock)
+                    await _finish(line, bundle, campaign, writer, partner_center, ledger, clock)
             except Busy:
                 continue
             except PartnerCenterFault as fault:
@@ -71,7 +73,8 @@ async def _tally(run_id: str, plan_id: int, batch_no: int, ledger: Ledger) -> Ca
         finished=sum(line.state in _FINE for line in lines),
         pending=sum(line.state in _STILL_UNDER_WAY for line in lines),
         unresolved=tuple(
-            f"Subscription {line.legacy_id} is {line.state.value}: {line.reason}"
+            f"Subscription {line.legacy_id} is {line.state.value}: "
+            + (line.reason or "somebody else was working on it; start the partner again")
             for line in lines
             if line.state not in _FINE | _STILL_UNDER_WAY
         ),
@@ -81,6 +84,8 @@ async def _tally(run_id: str, plan_id: int, batch_no: int, ledger: Ledger) -> Ca
 async def _finish(
     line: Conversion,
     bundle: Sequence[Conversion],
+    campaign: Campaign,
+    writer: SingleWriter,
     partner_center: PartnerCenter,
     ledger: Ledger,
     clock: Clock,
@@ -113,7 +118,7 @@ async def _finish(
             line.conversion_id, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at
         )
     else:
-        await _suspend(line, ruling.reason, partner_center, ledger, clock)
+        await _suspend(current, ruling.reason, campaign, writer, partner_center, ledger, clock)
 
 
 def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list[CoveredPair]:
@@ -141,14 +146,23 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
 
 
 async def _suspend(
-    line: Conversion, why: str, partner_center: PartnerCenter, ledger: Ledger, clock: Clock
+    line: Conversion,
+    why: str,
+    campaign: Campaign,
+    writer: SingleWriter,
+    partner_center: PartnerCenter,
+    ledger: Ledger,
+    clock: Clock,
 ) -> None:
     """Intention, one send, answer, and a look whether it is really suspended."""
     payload = {"legacy": line.legacy_id, "nce": line.nce_subscription_id, "why": why}
     command = await ledger.intend(line.conversion_id, SUSPEND, payload, at=await clock.now())
     await ledger.note_sending(command.command_id, at=await clock.now())
+    if not await writer.still_held():
+        raise LockLost(f"the lock of subscription {line.legacy_id} is gone; nothing was sent")
     verdict, status, code, correlation_id = "lost", None, None, None
     body: object = None
+    final = False
     try:
         answered = await partner_center.suspend(
             line.customer_id, line.legacy_id, request_id=command.request_id
@@ -160,6 +174,7 @@ async def _suspend(
         verdict = "lost" if fault.leaves_effect_unknown else "refused"
         status, code, correlation_id, body = fault.status, fault.code, fault.correlation_id, fault.body
         sentence = fault.sentence
+        final = verdict == "refused" and fault.failure_class is not FailureClass.WAIT
     await ledger.note_answer(
         command.command_id, at=await clock.now(), verdict=verdict, status=status, code=code,
         correlation_id=correlation_id, body=body,
@@ -175,9 +190,9 @@ async def _suspend(
             line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended",
             at=await clock.now(),
         )  # fmt: skip
-    elif verdict == "refused":
+    elif final or _out_of_patience(line, campaign, await clock.now()):
         await ledger.advance(
-            line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}",
+            line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}".strip(),
             at=await clock.now(),
         )  # fmt: skip
     else:
@@ -185,3 +200,10 @@ async def _suspend(
             line.conversion_id, ConversionState.COVERED, f"suspension not confirmed yet. {sentence}".strip(),
             at=await clock.now(),
         )  # fmt: skip
+
+
+def _out_of_patience(line: Conversion, campaign: Campaign, now_at: datetime) -> bool:
+    """A suspension that is tried again and again for hours means billing twice: somebody has to look."""
+    if line.state_since_at is None:
+        return False
+    return now_at - line.state_since_at >= timedelta(hours=campaign.cadence.purchase_patience_hours)

@@ -146,6 +146,18 @@ async def test_what_did_not_arrive_is_sent_again_with_the_same_request_id(
     assert len(intended) == 1
 
 
+async def test_a_migration_is_sent_again_word_for_word_whatever_changed_meanwhile(world: OnePartner) -> None:
+    await planned(world, legacy(seats=10))
+    world.microsoft.fail("create_migration", lost, times=99)
+    await world.buy()
+    world.microsoft.change(legacy_id(1), seats=25)
+    await world.buy()
+
+    bodies = [sent.body for sent in world.microsoft.sent_of("create_migration")]
+    assert len(bodies) > 2
+    assert {body.seats for body in bodies} == {10}
+
+
 @ROUTES
 async def test_an_ordered_cart_is_asked_for_its_answer_with_the_same_request_id(
     world: OnePartner, route: Route
@@ -352,6 +364,20 @@ async def test_a_subscription_that_turns_out_migrated_is_a_success_of_others(wor
     await world.buy()
 
     assert world.state() is S.BY_OTHERS
+
+
+async def test_what_changes_while_the_batch_waits_is_seen_too(world: OnePartner) -> None:
+    await planned(world, legacy())
+
+    def throttled_meanwhile() -> PartnerCenterFault:
+        world.microsoft.hold(nce(migrated_from_id=legacy_id(1)))
+        return throttled()
+
+    world.microsoft.fail("create_migration", throttled_meanwhile)
+    await world.buy()
+
+    assert world.state() is S.BY_OTHERS
+    assert world.microsoft.sent_of("create_migration") == []
 
 
 async def test_a_subscription_that_is_not_active_and_not_migrated_is_refused(world: OnePartner) -> None:

@@ -233,6 +233,28 @@ async def test_a_refused_suspension_is_told_to_a_person(world: OnePartner) -> No
     assert world.state() is S.CONVERTED
 
 
+async def test_a_throttled_suspension_is_tried_again_and_nobody_is_called(world: OnePartner) -> None:
+    await covered(world, ALONE)
+    world.microsoft.fail("suspend", throttled)
+    (done,) = await world.cancel()
+
+    assert (done.pending, world.state()) == (1, S.COVERED)
+    await world.cancel()
+    assert world.state() is S.CONVERTED
+
+
+async def test_a_suspension_that_fails_for_a_day_is_told_to_a_person(world: OnePartner) -> None:
+    await covered(world, ALONE)
+    world.microsoft.fail("suspend", server_fault, times=2)
+    await world.cancel()
+    assert world.state() is S.COVERED
+
+    world.clock.advance(hours=24)
+    (done,) = await world.cancel()
+    assert world.state() is S.STRANDED
+    assert "legacy not suspended" in done.unresolved[0]
+
+
 @pytest.mark.parametrize("look", ["subscriptions_of", "subscription"])
 async def test_a_look_that_fails_finishes_nothing_and_the_others_go_on(world: OnePartner, look: str) -> None:
     await covered(world, ALONE, legacy(3, offer_id=IDENTITY))

@@ -139,6 +139,17 @@ async def test_what_was_refused_is_a_failure(world: OnePartner) -> None:
     )
 
 
+async def test_a_long_list_of_unresolved_subscriptions_is_cut_short(world: OnePartner) -> None:
+    await world.begin(*(legacy(n) for n in range(1, 6)))
+    await world.plan()
+    world.microsoft.fail("create_migration", refusal, times=5)
+    await world.buy()
+    result = await closed(world, ["cancel_legacy"])
+
+    assert result.sentence.count(" is refused: not eligible.") == 3
+    assert "And 2 more like these. Subscriptions: 5 failed." in result.sentence
+
+
 async def test_what_is_due_and_not_finished_is_unresolved(world: OnePartner) -> None:
     await world.begin(legacy())
     await world.plan()
