@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -164,16 +164,24 @@ async def test_a_sign_in_that_is_asked_for_takes_place_whatever_is_kept(
 async def test_a_refresh_token_on_its_way_is_kept_when_the_one_who_asked_is_cancelled(
     server: PartnerCenterServer, connection: PartnerCenterConnection
 ) -> None:
+    class Watched(InMemoryCredentials):
+        turn, kept = asyncio.Event(), asyncio.Event()
+
+        @asynccontextmanager
+        async def changing(self) -> AsyncIterator[MutableMapping[str, Any]]:
+            async with super().changing() as document:
+                self.turn.set()
+                yield document
+            self.kept.set()
+
     server.token_reply = rotating
-    store = InMemoryCredentials()
+    store = Watched()
     asking = asyncio.create_task(TokenSource(connection, store=store).token(TokenKind.APP_AND_USER))
-    while not server.signed_in:
-        await asyncio.sleep(0.001)
+    await store.turn.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while not await store.read():
-        await asyncio.sleep(0.001)
+    await store.kept.wait()
     assert (await store.read())["refresh_token"] == "rotated-1"
 
 

@@ -55,9 +55,10 @@ def error_of(
         (400, 900247, errors.PartnerIdNotUsable, FailureClass.PARTNER_ACTS),
         (403, 13605, errors.CustomerAgreementMissing, FailureClass.PARTNER_ACTS),
         (401, None, errors.CredentialsRefused, FailureClass.PROVIDER_ACTS),
-        (401, 900420, errors.CredentialsRefused, FailureClass.PROVIDER_ACTS),
+        (401, 900420, errors.WrongAudience, FailureClass.PROVIDER_ACTS),
+        (401, 900421, errors.SecondFactorMissing, FailureClass.PROVIDER_ACTS),
         (403, None, errors.AccessDenied, FailureClass.PROVIDER_ACTS),
-        (403, 900329, errors.AccessDenied, FailureClass.PROVIDER_ACTS),
+        (403, 900329, errors.UserTokenNeeded, FailureClass.PROVIDER_ACTS),
         (403, 900124, errors.OwnAgreementMissing, FailureClass.PROVIDER_ACTS),
         (403, 800023, errors.LimitReached, FailureClass.PROVIDER_ACTS),
         (400, 900217, errors.NotEligible, FailureClass.PERSON_DECIDES),
@@ -186,6 +187,13 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
         if "──" in line or line.strip() == "PartnerCenterError"
     ]
     assert drawn == names(PartnerCenterError)
+
+
+@pytest.mark.parametrize("text", ["Unauthorized - MFA required", '{"description": "mfa required"}'])
+def test_a_missing_second_factor_is_known_by_its_words_too(text: str) -> None:
+    error = error_of(401, text=text)
+    assert type(error) is errors.SecondFactorMissing
+    assert "second factor" in str(error)
 
 
 def test_reading_errors_and_models_loads_neither_airflow_nor_an_http_library() -> None:
