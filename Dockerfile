@@ -17,9 +17,13 @@ WORKDIR /opt/nce
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps -r requirements.txt
 
+COPY pyproject.toml ./
+COPY README.md ./
 COPY dags ./dags
 COPY plugins ./plugins
 COPY include ./include
 COPY simulator ./simulator
+# So that Airflow finds the connection type; the locked setuptools builds it.
+RUN pip install --no-cache-dir --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 
 USER 50000

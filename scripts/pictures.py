@@ -115,7 +115,7 @@ def graph(camera: Camera) -> Locator:
         f"/dags/{PARTNER_DAG}/runs/{CONVERTED}",
         shows="Success",
         width=1900,
-        height=560,
+        height=580,
         default_dag_view="graph",
     )
     _widen_left(page, 1500)
@@ -140,12 +140,13 @@ def red_task(camera: Camera) -> Page:
     return camera.open(path, shows="Who acts: partner", width=1400, height=700)
 
 
-def run_note(camera: Camera) -> Locator:
-    """The note of a blocked partner's run."""
-    page = camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}", shows="blocked:", width=1400, height=700)
-    page.get_by_text("blocked:").first.click()
+def run_note(camera: Camera) -> Page:
+    """The note of a blocked partner's run, opened to be read whole."""
+    page = camera.open(f"/dags/{PARTNER_DAG}/runs/{BLOCKED}", shows="blocked:", width=1100, height=330)
+    page.get_by_role("button", name="Edit note").click()
+    page.get_by_role("dialog").wait_for()
     page.wait_for_timeout(SETTLE_MS)
-    return page.get_by_role("dialog")
+    return page
 
 
 TAKEN: Mapping[str, Callable[[Camera], Page | Locator]] = {

@@ -1,8 +1,8 @@
 """Make or refresh ``.venv`` from a lock file; run by ``scripts/venv`` with the Python it found.
 
-Responsible for an environment that holds exactly what the lock says, made once and again when the lock,
-the place of the checkout or the interpreter changed. Uses the standard library only. Leaves finding
-Python to ``scripts/venv``.
+Responsible for an environment that holds exactly what the lock says and the project itself, made once and
+again when the lock, the project's own description, the place of the checkout or the interpreter changed.
+Uses the standard library only. Leaves finding Python to ``scripts/venv``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class CannotInstall(Exception):
 
 def stamp(checkout: Path, lock: str) -> str:
     """What the environment of `lock` was made from."""
-    return hashlib.sha256((checkout / lock).read_bytes()).hexdigest() + f" {checkout}"
+    made_from = (checkout / lock).read_bytes() + (checkout / "pyproject.toml").read_bytes()
+    return hashlib.sha256(made_from).hexdigest() + f" {checkout}"
 
 
 def is_fresh(checkout: Path, lock: str) -> bool:
@@ -50,14 +51,18 @@ def refresh(checkout: Path, lock: str) -> None:
     print(f"Installing {lock} into .venv (a minute or two, once)", flush=True)
     _run([str(python), "-I", "-m", "ensurepip"])  # an interrupted or foreign environment may have no pip
     # The lock names every package, so pip has nothing to work out.
-    options = ["--disable-pip-version-check", "--no-input", "--quiet", "--no-user", "--no-deps"]
-    done = _run([str(python), "-I", "-m", "pip", "install", *options, "-r", str(checkout / lock)])
-    if done.returncode != 0:
-        log = checkout / ".venv" / "pip.log"
-        log.write_text(done.stdout + done.stderr)
-        raise CannotInstall(
-            f"pip could not install {lock} ({_reason(done.stderr)}); the whole story is in {log}."
-        )
+    pip = [str(python), "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    pip += ["--no-user", "--no-deps"]
+    # The project as it stands here, built by the lock's setuptools: so Airflow finds its connection type.
+    itself = ["--no-index", "--no-build-isolation", "--editable", str(checkout)]
+    for what, wish in [(lock, ["-r", str(checkout / lock)]), ("the project itself", itself)]:
+        done = _run([*pip, *wish])
+        if done.returncode != 0:
+            log = checkout / ".venv" / "pip.log"
+            log.write_text(done.stdout + done.stderr)
+            raise CannotInstall(
+                f"pip could not install {what} ({_reason(done.stderr)}); the whole story is in {log}."
+            )
     (checkout / ".venv" / f"{lock}.stamp").write_text(stamp(checkout, lock))
 
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from simulator.control import control_router
+from simulator.errors import ERROR_SHAPE, SIGN_IN_ERROR_SHAPE
 from simulator.exchange import Operation, exchange
 from simulator.routes import OPERATIONS
 from simulator.simulation import Simulation
@@ -70,8 +71,12 @@ def _documented(operation: Operation) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", operation.path)
     ] + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in operation.query]
+    shape = SIGN_IN_ERROR_SHAPE if operation.auth == "none" else ERROR_SHAPE
     extra: dict[str, Any] = {
         "parameters": parameters,
+        "responses": {
+            "4XX": {"description": "A refusal.", "content": {"application/json": {"schema": shape}}}
+        },
         "x-token": operation.auth,
         "x-source-page": operation.page,
     }
@@ -81,6 +86,10 @@ def _documented(operation: Operation) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": _inlined(schema)}},
         }
+    if operation.form:
+        fields = {name: {"type": "string"} for name in operation.form}
+        content = {"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": fields}}}
+        extra["requestBody"] = {"required": True, "content": content}
     return extra
 
 

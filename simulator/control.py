@@ -22,6 +22,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Refused(BaseModel):
+    """Why a control request was not carried out."""
+
+    detail: str | list[Any]
+
+
 class Lease(Strict):
     """Campaign time may pass for `seconds` real seconds from now, but not beyond a moment."""
 
@@ -46,7 +52,7 @@ class Advance(Strict):
 
 def control_router(simulation: Simulation) -> APIRouter:
     """The control surface of one simulation."""
-    router = APIRouter(prefix="/__sim__", tags=["control"])
+    router = APIRouter(prefix="/__sim__", tags=["control"], responses={"4XX": {"model": Refused}})
     for part in (_seeding, _clock, _faults, _looking):
         part(router, simulation)
     return router

@@ -93,6 +93,44 @@ REFUSALS: dict[int, tuple[int, str]] = {
     900421: (401, "The token does not show multi-factor authentication."),
 }
 
+_TEXT, _WHOLE, _TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+ERROR_SHAPE: dict[str, Any] = {
+    "anyOf": [
+        {
+            "title": "standard",
+            "type": "object",
+            "properties": {
+                "code": _WHOLE,
+                "description": _TEXT,
+                "data": {"type": "array", "items": _TEXT},
+                "source": _TEXT,
+            },
+            "required": ["code", "description", "data", "source"],
+        },
+        {
+            "title": "extended",
+            "type": "object",
+            "properties": {"code": _WHOLE, "message": _TEXT, "errorName": _TEXT, "isRetryable": _TRUTH},
+            "required": ["code", "message", "description", "errorName", "isRetryable"],
+        },
+        {
+            "title": "throttled",
+            "type": "object",
+            "properties": {"statusCode": _WHOLE, "message": _TEXT},
+            "required": ["statusCode", "message"],
+        },
+    ]
+}
+SIGN_IN_ERROR_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "error": _TEXT,
+        "error_description": _TEXT,
+        "error_codes": {"type": "array", "items": _WHOLE},
+    },
+    "required": ["error", "error_description", "error_codes"],
+}
+
 
 class Refusal(Exception):
     """A call that Partner Center refuses: `code` picks status and description, `words` fill the latter."""

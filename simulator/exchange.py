@@ -128,7 +128,8 @@ class Call:
         except Refusal:
             body = None
         if isinstance(body, dict):
-            parts = [body, *(body.get("addOnMigrations") or [])]
+            addons = body.get("addOnMigrations")
+            parts = [body, *(addons if isinstance(addons, list) else [])]
             ids |= {
                 str(part.get("currentSubscriptionId", "")).lower() for part in parts if isinstance(part, dict)
             }
@@ -151,6 +152,7 @@ class Operation:
     limit: LimitName | None = None
     query: tuple[str, ...] = ()
     body: type[BaseModel] | None = None
+    form: tuple[str, ...] = ()
     answers: int = 200
 
     @property
@@ -172,13 +174,14 @@ class Operations(list[Operation]):
         limit: LimitName | None = None,
         query: tuple[str, ...] = (),
         body: type[BaseModel] | None = None,
+        form: tuple[str, ...] = (),
         answers: int = 200,
     ) -> Callable[[Handler], Handler]:
         """Registers a handler."""
 
         def register(handler: Handler) -> Handler:
             name = handler.__name__
-            self.append(Operation(name, method, path, handler, auth, page, limit, query, body, answers))
+            self.append(Operation(name, method, path, handler, auth, page, limit, query, body, form, answers))
             return handler
 
         return register

@@ -143,9 +143,13 @@ class TermOption(Part):
 
 
 class CatalogueSku(Part):
-    """One SKU of the new-commerce catalogue. `seat_cap` is the most seats of the product per customer."""
+    """One SKU of the new-commerce catalogue. `seat_cap` is the most seats of the product per customer.
+
+    `availability` pins the last part of its catalogue item id; left out, it changes with the campaign clock.
+    """
 
     sku: str = Field(pattern=r"^[A-Z0-9]{4}$")
+    availability: str | None = Field(default=None, pattern=r"^[A-Z0-9]{12}$")
     title: str | None = None
     min: int = Field(default=1, ge=1)
     max: int = Field(default=10000, ge=1)

@@ -360,7 +360,11 @@ def _seed_subscription(world: World, partner: str, customer: str, plan: Subscrip
 
 
 def world_item(world: World, sku: str, at: datetime | None = None) -> str:
-    """The catalogue item (product:sku:availability) of a SKU at a moment; availabilities change with time."""
+    """The catalogue item (product:sku:availability) of a SKU at a moment; availabilities change with time
+    unless the scenario pins them."""
+    known = world.skus.get(sku)
+    if known is not None and known.availability is not None:
+        return f"{sku}:{known.availability}"
     lifetime = world.scenario.rules.availability_lifetime
     window = int((at or world.now).timestamp() // lifetime.total_seconds())
     digits = int.from_bytes(hashlib.sha256(f"{sku}/{window}".encode()).digest()[:8], "big")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -40,8 +41,15 @@ class Desk:
         self._made.add(entry.key)
         write_private(self.notes, json.dumps(sorted(self._made)))
 
-    def import_campaign(self, file: Path) -> None:
-        """Import the campaign file; the same content a second time makes no new version."""
+    def import_campaign(self, file: Path, roster: str | None = None) -> None:
+        """Import the campaign file, with `roster` in place of its own; the same content twice is one version.
+
+        The campaign itself names it, so that whoever starts a partner again later finds that partner too.
+        """
+        if roster is not None:
+            policy = re.sub(r"(?m)^roster:.*\n", "", (self.checkout / file).read_text(encoding="utf-8"))
+            file = self.notes.with_name(file.name)
+            write_private(file, f"{policy}\nroster: {json.dumps(roster)}\n")
         self._run("campaign", "import", str(file), "--by", "rehearsal")
 
     def _run(self, *arguments: str) -> str:

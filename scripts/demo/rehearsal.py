@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -164,11 +163,8 @@ class Follow:
 
     def _start_campaign(self) -> None:
         if self.airflow.campaign_state(RUN_ID) == "none":
-            self.desk.import_campaign(CAMPAIGN_FILE)
-            conf: dict[str, Any] = {"campaign": CAMPAIGN, "mode": "apply"}
-            if self.roster:
-                conf["roster"] = self.roster
-            self.airflow.start_campaign(RUN_ID, conf)
+            self.desk.import_campaign(CAMPAIGN_FILE, self.roster)
+            self.airflow.start_campaign(RUN_ID, {"campaign": CAMPAIGN, "mode": "apply"})
 
     def _act(self) -> None:
         """Let the campaign begin once all partner runs exist; enter what has come in by now."""

@@ -30,6 +30,7 @@ def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str],
         # A rehearsal has nobody who unpauses; a DAG that a person pauses stays paused.
         ("core", "dags_are_paused_at_creation"): "False",
         ("core", "fernet_key"): secrets.fernet_key,
+        ("core", "test_connection"): "Enabled",
         # A fully qualified name asks the name server, which may be slow or absent.
         ("core", "hostname_callable"): "socket.gethostname",
         ("core", "execution_api_server_url"): f"{installation.airflow_url}/execution/",

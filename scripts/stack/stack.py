@@ -319,10 +319,8 @@ class Stack:
         application = provider["applications"][0]
         return {
             "partner_center": {
-                "conn_type": "http",
-                "schema": "http",
-                "host": "127.0.0.1",
-                "port": self.installation.simulator_port,
+                "conn_type": "partner_center",
+                "host": self.installation.simulator_url,
                 "login": application["client_id"],
                 "password": application["client_secret"],
                 "extra": {

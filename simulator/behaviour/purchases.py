@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from simulator.behaviour.subscriptions import create_nce, full_term_end, nce_end
 from simulator.errors import Refusal
 from simulator.records import CartRecord, CustomerRecord, OrderLine, OrderRecord, Origin, SubscriptionRecord
-from simulator.schema import add_term
+from simulator.schema import CatalogueSku, TermOption, add_term
 from simulator.wire import OptionalWireMoment
 from simulator.world import World, world_item
 
@@ -94,6 +94,25 @@ def item_in_force(world: World, item: str) -> bool:
     )
 
 
+def sold_as(sku: CatalogueSku, term: str | None, billing: str | None) -> TermOption | None:
+    """How a SKU is sold for a billing cycle and a term; without a term, the first one it has."""
+    return next(
+        (
+            option
+            for option in sku.terms
+            if option.billing == (billing or "").lower() and option.term == (term or option.term).upper()
+        ),
+        None,
+    )
+
+
+def usual_term(world: World, item: str, billing: str | None) -> str | None:
+    """The term of an order line that names none; None for what the catalogue does not sell so."""
+    sku = world.skus.get(item.rpartition(":")[0])
+    option = sold_as(sku, None, billing) if sku is not None else None
+    return option.term if option is not None else None
+
+
 def qualified(customer: CustomerRecord, segment: str) -> bool:
     """Whether the customer may buy products of a segment."""
     return segment == "commercial" or any(
@@ -122,8 +141,8 @@ def line_error(world: World, customer: CustomerRecord, line: PurchaseLine) -> Li
         return error(10006)
     if not sku.min <= line.seats <= sku.max:
         return error(10002)
-    option = ((line.term or "").upper(), (line.billing or "").lower())
-    if option not in {(known.term, known.billing) for known in sku.terms}:
+    option = sold_as(sku, line.term, line.billing)
+    if option is None or not (line.term or option.billing == "one_time"):
         return error(10013)
     cap, owned = world.seat_cap(line.item), world.owned_seats(customer.id, product_id)
     if cap is not None and owned + line.seats > cap:
@@ -136,7 +155,7 @@ def line_error(world: World, customer: CustomerRecord, line: PurchaseLine) -> Li
     ):
         return error(10014)
     if line.custom_ends_at is not None and not (
-        world.now < line.custom_ends_at <= add_term(world.now, option[0])
+        world.now < line.custom_ends_at <= add_term(world.now, option.term)
     ):
         return error(10016)
     return None

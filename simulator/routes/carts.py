@@ -51,21 +51,23 @@ def _line(
     lines: list[PurchaseLine],
 ) -> dict[str, Any]:
     sku = world.skus.get(line.item.rpartition(":")[0])
+    currency, group = world.scenario.provider.currency, purchases.order_group(line, lines)
+    addons = cart.lines[number].get("addonItems")
     body = present(
         id=number,
         catalogItemId=line.item,
         friendlyName=line.friendly_name,
         quantity=line.seats,
-        currencyCode=world.scenario.provider.currency,
+        currencyCode=currency,
         billingCycle=(line.billing or "none").lower(),
         termDuration=line.term,
         promotionId=line.promotion,
         customTermEndDate=cart.lines[number].get("customTermEndDate"),
         participants=cart.lines[number].get("participants"),
-        provisioningContext={},
+        provisioningContext=cart.lines[number].get("provisioningContext") or {},
         renewsTo=cart.lines[number].get("renewsTo"),
-        orderGroup=purchases.order_group(line, lines),
-        addonItems=cart.lines[number].get("addonItems"),
+        orderGroup=group,
+        addonItems=addons and [addon | {"currencyCode": currency, "orderGroup": group} for addon in addons],
     )
     if cart.answer is None:
         error = purchases.line_error(world, customer, line) or purchases.missing_base(

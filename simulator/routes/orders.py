@@ -134,7 +134,7 @@ def create_order(call: Call) -> Answer:
             item=line.offer_id,
             seats=line.quantity,
             billing=billing,
-            term=line.term,
+            term=line.term or purchases.usual_term(world, line.offer_id, billing),
             friendly_name=line.friendly_name,
             promotion=line.promotion,
             participants=[purchases.Participant(key=purchases.RESELLER, value=line.partner_id)]

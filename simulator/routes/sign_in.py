@@ -10,6 +10,8 @@ from simulator.identity import SignInRefusal
 
 operations = Operations()
 
+CREDENTIALS = ("grant_type", "client_id", "client_secret", "refresh_token", "code", "scope")
+
 
 def _authority(call: Call) -> str:
     """The authority as the real service writes it: always https; a rehearsal carries calls to loopback."""
@@ -27,7 +29,11 @@ def _token(call: Call, *, v2: bool) -> Answer:
 
 
 @operations.add(
-    "POST", "/{tenant}/oauth2/token", auth="none", page="partner-center-authentication (6/14/2022)"
+    "POST",
+    "/{tenant}/oauth2/token",
+    auth="none",
+    page="partner-center-authentication (6/14/2022)",
+    form=(*CREDENTIALS, "resource"),
 )
 def get_token(call: Call) -> Answer:
     """Token endpoint, first version: every value is text."""
@@ -35,7 +41,11 @@ def get_token(call: Call) -> Answer:
 
 
 @operations.add(
-    "POST", "/{tenant}/oauth2/v2.0/token", auth="none", page="enable-secure-app-model (12/09/2021)"
+    "POST",
+    "/{tenant}/oauth2/v2.0/token",
+    auth="none",
+    page="enable-secure-app-model (12/09/2021)",
+    form=CREDENTIALS,
 )
 def get_token_v2(call: Call) -> Answer:
     """Token endpoint, second version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from include.nce.domain.campaign import Campaign
+from include.nce.ledger.ledger import PostgresLedger
 from scripts.demo.desk import Desk
 from scripts.demo.ledger import LedgerReader
 from scripts.demo.story import Entry
@@ -45,6 +48,16 @@ def test_the_campaign_is_imported_once_however_often_it_is_asked_for(
     _import(desk)
     _import(desk)
     assert reader.status().version == 1
+
+
+def test_a_roster_that_is_named_becomes_the_campaigns_own(desk: Desk, reader: LedgerReader) -> None:
+    desk.import_campaign(Path("include/campaigns") / f"{CAMPAIGN}.yaml", "/data/Società.csv")
+    assert asyncio.run(_campaign(reader)).roster == "/data/Società.csv"
+
+
+async def _campaign(reader: LedgerReader) -> Campaign:
+    async with PostgresLedger.open(reader.url) as ledger:
+        return await ledger.campaign(CAMPAIGN)
 
 
 def test_an_entry_reaches_the_ledger_and_is_remembered_by_the_next_call(

@@ -274,8 +274,7 @@ class Stage:
         number = self.task(run_id, task_id, dag_id)["try_number"]
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/{number}"
         page = self.airflow("GET", f"{path}?full_content=true")
-        lines = page["content"] if page else []
-        return "\n".join(line["event"] if isinstance(line, dict) else str(line) for line in lines)
+        return "\n".join(_told(line) for line in (page["content"] if page else []))
 
     # Everything at once
 
@@ -298,12 +297,23 @@ class Stage:
                 loud = [line for line in lines[:-8] if any(word in line for word in LOUD)][-12:]
                 parts += [f"--- {log.name}", *loud, *lines[-8:]]
         for log in sorted((self.installation.airflow_home / "logs").rglob("attempt=*.log*")):
-            loud = [
+            lines = [
                 line for line in log.read_text(errors="replace").splitlines() if '"level":"error"' in line
             ]
-            if loud:
-                parts += [f"--- {log.relative_to(self.installation.airflow_home)}", loud[-1]]
+            if lines:
+                parts += [f"--- {log.relative_to(self.installation.airflow_home / 'logs')}", _told(lines[-1])]
         return "\n".join(line[:600] for line in parts)
+
+
+def _told(line: str | Mapping[str, Any]) -> str:
+    """One line of a task's log without what only programs read."""
+    if isinstance(line, str):
+        try:
+            line = dict(json.loads(line))
+        except ValueError:
+            return str(line)
+    whys = [f"{each['exc_type']}: {each['exc_value']}" for each in line.get("error_detail") or []]
+    return " | ".join([str(line["event"]), *whys])
 
 
 def _free_port() -> int:

@@ -198,7 +198,7 @@ class TestBadInput:
             _refused(played.stage, "wrong-login", "check_campaign", r"Who acts: provider\.")
 
     def test_a_connection_to_nowhere_is_told_with_its_address(self, played: Played) -> None:
-        with connection(played.stage, port=9):
+        with connection(played.stage, host="http://127.0.0.1:9"):
             _refused(
                 played.stage,
                 "wrong-port",
@@ -241,7 +241,7 @@ def connection(stage: Stage, **fields: Any) -> Iterator[None]:
     right = stage.airflow("GET", path)
 
     def put(values: dict[str, Any]) -> None:
-        body = {"connection_id": "partner_center", "conn_type": "http", **values}
+        body = {"connection_id": "partner_center", "conn_type": right["conn_type"], **values}
         assert stage.airflow("PATCH", f"{path}?{mask}", body) is not None
 
     put(fields)

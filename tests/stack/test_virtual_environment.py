@@ -21,6 +21,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with two lock files and an environment without pip."""
     (tmp_path / "requirements.txt").write_text("one==1\n")
     (tmp_path / "requirements-dev.txt").write_text("one==1\ntwo==2\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "three"\nversion = "1"\n')
     venv.create(tmp_path / ".venv", with_pip=False, symlinks=True)
     return tmp_path
 
@@ -74,6 +75,12 @@ def test_a_changed_lock_makes_it_stale(checkout: Path) -> None:
     assert not is_fresh(checkout, "requirements.txt")
 
 
+def test_another_description_of_the_project_makes_it_stale(checkout: Path) -> None:
+    _installed(checkout, "requirements.txt")
+    (checkout / "pyproject.toml").write_text('[project]\nname = "three"\nversion = "2"\n')
+    assert not is_fresh(checkout, "requirements.txt")
+
+
 def test_an_environment_for_the_tests_serves_the_demo(checkout: Path) -> None:
     _installed(checkout, "requirements-dev.txt")
     assert is_fresh(checkout, "requirements.txt")
@@ -101,6 +108,14 @@ def test_an_environment_whose_interpreter_is_gone_is_stale(checkout: Path) -> No
 def test_a_package_that_cannot_be_installed_is_one_sentence_and_leaves_no_stamp(checkout: Path) -> None:
     (checkout / "requirements.txt").write_text("gone @ file:///nowhere/gone-1-py3-none-any.whl\n")
     with pytest.raises(CannotInstall, match=r"pip could not install requirements\.txt .*gone.*pip\.log"):
+        refresh(checkout, "requirements.txt")
+    assert not is_fresh(checkout, "requirements.txt")
+
+
+def test_a_project_that_cannot_be_installed_is_one_sentence_and_leaves_no_stamp(checkout: Path) -> None:
+    (checkout / "requirements.txt").write_text("")
+    (checkout / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'gone'\n")
+    with pytest.raises(CannotInstall, match=r"pip could not install the project itself .*pip\.log"):
         refresh(checkout, "requirements.txt")
     assert not is_fresh(checkout, "requirements.txt")
 

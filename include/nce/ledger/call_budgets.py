@@ -22,10 +22,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pyrate_limiter import Rate, SlidingWindowLog
-from sqlalchemy import ColumnElement, and_, delete, func, select, tuple_, update
+from sqlalchemy import and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from include.nce.ledger.tables import CallBudgetRow
 from include.nce.ledger.transactions import Transactions
@@ -42,87 +42,83 @@ LONGEST_PAUSE_SECONDS = 300.0
 KEPT_FOR = timedelta(days=1)
 """How long the row of a tenant that nobody asks about is kept."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
 _sliding = SlidingWindowLog()
 
 
 @dataclass(frozen=True)
 class CallSlot:
-    """`wait_seconds` until `at`, 0 when the call may leave. Without `at` nothing was booked: too far off."""
+    """`wait_seconds` until `moment_ms`, 0 when the call may leave. Without a moment nothing was booked: it
+    would have been too far off."""
 
     wait_seconds: float
-    at: datetime | None
+    moment_ms: int | None
 
 
 @dataclass(frozen=True)
 class Window:
-    """The calls of one limit and tenant: those that left, and those that wait for their moment."""
+    """The calls of one limit and tenant: those that left, and those that wait for their moment.
+
+    All moments and times are milliseconds, moments since 1970 in UTC.
+    """
 
     calls: int
-    seconds: float
-    taken_at: tuple[datetime, ...] = ()
-    booked_at: tuple[datetime, ...] = ()
-    paused_until_at: datetime | None = None
+    milliseconds: int
+    taken: tuple[int, ...] = ()
+    booked: tuple[int, ...] = ()
+    paused_until: int = 0
 
-    def at(self, now_at: datetime) -> Window:
+    def at(self, now: int) -> Window:
         """Without what has left the window, and without the bookings that nobody claimed in time."""
-        window_opens_at = now_at - self.length
+        opens = _sliding.window_start(self._rate, now)
+        waits_since = now - int(self.milliseconds * MARGIN / 2)
         return replace(
             self,
-            taken_at=tuple(at for at in self.taken_at if at >= window_opens_at),
-            booked_at=tuple(at for at in self.booked_at if at >= now_at - self._patience),
+            taken=tuple(moment for moment in self.taken if moment >= opens),
+            booked=tuple(moment for moment in self.booked if moment >= waits_since),
         )
 
-    def book(
-        self, now_at: datetime, longest_wait: timedelta, held_at: datetime | None = None
-    ) -> tuple[Window, CallSlot]:
+    def book(self, now: int, longest_wait: int, held: int | None = None) -> tuple[Window, CallSlot]:
         """The window after a call asked for its moment, or came back for the one it holds."""
-        window = self.at(now_at)
-        resumes_at = max(now_at, self.paused_until_at or now_at)
-        if held_at is not None and held_at in window.booked_at:
-            if held_at > now_at and held_at >= resumes_at:
-                return window, CallSlot((held_at - now_at).total_seconds(), held_at)
-            booked = list(window.booked_at)
-            booked.remove(held_at)
-            window = replace(window, booked_at=tuple(booked))
-            if resumes_at == now_at:
-                return replace(window, taken_at=(*window.taken_at, held_at)), CallSlot(0.0, held_at)
-        free_at = window._free_at(resumes_at)
-        wait = free_at - now_at
+        window = self.at(now)
+        resumes = max(now, self.paused_until)
+        if held is not None and held in window.booked:
+            if held > now:
+                return window, CallSlot((held - now) / 1000, held)
+            booked = list(window.booked)
+            booked.remove(held)
+            window = replace(window, booked=tuple(booked))
+            if resumes == now:
+                return replace(window, taken=(*window.taken, held)), CallSlot(0.0, held)
+        free = window._free(resumes)
+        wait = free - now
         if wait > longest_wait:
-            return window, CallSlot(wait.total_seconds(), None)
-        if wait > timedelta(0):
-            window = replace(window, booked_at=(*window.booked_at, free_at))
+            return window, CallSlot(wait / 1000, None)
+        if wait > 0:
+            window = replace(window, booked=(*window.booked, free))
         else:
-            window = replace(window, taken_at=(*window.taken_at, free_at))
-        return window, CallSlot(wait.total_seconds(), free_at)
+            window = replace(window, taken=(*window.taken, free))
+        return window, CallSlot(wait / 1000, free)
 
     @property
-    def length(self) -> timedelta:
-        return timedelta(seconds=self.seconds * (1 + MARGIN))
+    def _rate(self) -> Rate:
+        return Rate(self.calls, int(self.milliseconds * (1 + MARGIN)))
 
-    @property
-    def _patience(self) -> timedelta:
-        return timedelta(seconds=self.seconds * MARGIN / 2)
-
-    def _free_at(self, earliest_at: datetime) -> datetime:
-        rate = Rate(self.calls, int(self.length / _MILLISECOND))
-        earliest = _milliseconds(earliest_at)
-        known = sorted((_milliseconds(at) for at in (*self.taken_at, *self.booked_at)), reverse=True)
+    def _free(self, earliest: int) -> int:
+        """The first moment from `earliest` on at which one more call fits."""
+        rate, known = self._rate, sorted((*self.taken, *self.booked), reverse=True)
         opens = _sliding.window_start(rate, earliest)
         decision = _sliding.decide(
             [rate],
-            [sum(at >= opens for at in known)],
+            [sum(moment >= opens for moment in known)],
             1,
             earliest,
             lambda newer: known[newer] if newer < len(known) else None,
         )
-        return earliest_at + (decision.retry_after_ms or 0) * _MILLISECOND
+        return earliest + (decision.retry_after_ms or 0)
 
 
-def _milliseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MILLISECOND
+def _milliseconds(at: datetime | None) -> int:
+    return 0 if at is None else round(at.timestamp() * 1000)
 
 
 @dataclass(frozen=True)
@@ -158,56 +154,32 @@ class CallBudgets(Transactions):
         calls: int | None,
         window_seconds: float | None,
         longest_wait_seconds: float,
-        held_at: datetime | None = None,
+        held_ms: int | None = None,
     ) -> CallSlot:
         """The next free moment for a call, booked unless it is further off than `longest_wait_seconds`.
 
-        Come back with `held_at` when it has come: 0 seconds to wait say that the call may leave. Without
+        Come back with `held_ms` when it has come: 0 seconds to wait say that the call may leave. Without
         `calls` nothing is counted, and only a pause makes wait.
         """
-        mine = _key(provider_id, limit_name, tenant_id)
+        whose = {"provider": provider_id, "limit": limit_name, "tenant": tenant_id}
         if calls is None or window_seconds is None:
-            return await self._uncounted(mine, longest_wait_seconds)
-        async with self._turn() as session:
-            row = (
-                await session.execute(
-                    insert(CallBudgetRow)
-                    .values(
-                        provider_id=provider_id,
-                        limit_name=limit_name,
-                        tenant_id=tenant_id,
-                        calls=calls,
-                        window_seconds=window_seconds,
-                        used_at=func.clock_timestamp(),
-                    )
-                    .on_conflict_do_update(
-                        index_elements=["provider_id", "limit_name", "tenant_id"],
-                        set_={
-                            "calls": calls,
-                            "window_seconds": window_seconds,
-                            "used_at": func.clock_timestamp(),
-                        },
-                    )
-                    .returning(
-                        CallBudgetRow.taken_at,
-                        CallBudgetRow.booked_at,
-                        CallBudgetRow.paused_until_at,
-                        CallBudgetRow.used_at,
-                    )
-                )
-            ).one()
+            return await self._uncounted(whose, longest_wait_seconds)
+        async with self._turn() as connection:
+            asked = {**whose, "calls": calls, "seconds": window_seconds}
+            row = (await connection.execute(_ASK, asked)).one()
             before = Window(
-                calls, window_seconds, tuple(row.taken_at), tuple(row.booked_at), row.paused_until_at
+                calls,
+                round(window_seconds * 1000),
+                tuple(row.taken_ms),
+                tuple(row.booked_ms),
+                _milliseconds(row.paused_until_at),
             )
-            after, slot = before.book(row.used_at, timedelta(seconds=longest_wait_seconds), held_at)
+            after, slot = before.book(_milliseconds(row.used_at), round(longest_wait_seconds * 1000), held_ms)
             if after != before:
-                await session.execute(
-                    update(CallBudgetRow)
-                    .where(mine)
-                    .values(taken_at=list(after.taken_at), booked_at=list(after.booked_at))
-                )
-            if not row.taken_at and not row.booked_at:
-                await session.execute(_forget_idle(row.used_at - KEPT_FOR))
+                noted = {**whose, "taken": list(after.taken), "booked": list(after.booked)}
+                await connection.execute(_NOTE, noted)
+            if not before.taken and not before.booked:
+                await connection.execute(_FORGET_IDLE, {"before": row.used_at - KEPT_FOR})
         return slot
 
     async def pause_calls(
@@ -217,29 +189,14 @@ class CallBudgets(Transactions):
 
         Without `seconds` they double from one 429 to the next, unless the pause before is long over.
         """
-        async with self._turn() as session:
-            now = func.clock_timestamp()
-            row = (
-                await session.execute(
-                    insert(CallBudgetRow)
-                    .values(provider_id=provider_id, limit_name=limit_name, tenant_id=tenant_id, used_at=now)
-                    .on_conflict_do_update(
-                        index_elements=["provider_id", "limit_name", "tenant_id"], set_={"used_at": now}
-                    )
-                    .returning(
-                        CallBudgetRow.paused_until_at, CallBudgetRow.throttled_at, CallBudgetRow.used_at
-                    )
-                )
-            ).one()
-            pause_seconds = _pause_seconds(row.paused_until_at, row.throttled_at, row.used_at, seconds)
-            until_at = row.used_at + timedelta(seconds=pause_seconds)
-            if row.paused_until_at is not None:
-                until_at = max(until_at, row.paused_until_at)
-            await session.execute(
-                update(CallBudgetRow)
-                .where(_key(provider_id, limit_name, tenant_id))
-                .values(paused_until_at=until_at, throttled_at=row.used_at)
+        whose = {"provider": provider_id, "limit": limit_name, "tenant": tenant_id}
+        async with self._turn() as connection:
+            row = (await connection.execute(_LOOK, whose)).one()
+            pause = timedelta(
+                seconds=_pause_seconds(row.paused_until_at, row.throttled_at, row.used_at, seconds)
             )
+            until_at = max(row.used_at + pause, row.paused_until_at or row.used_at)
+            await connection.execute(_PAUSE, {**whose, "until": until_at, "now": row.used_at})
         return float((until_at - row.used_at).total_seconds())
 
     async def call_budgets(self) -> tuple[datetime, list[CallBudgetStatus]]:
@@ -253,29 +210,25 @@ class CallBudgets(Transactions):
             )
             return now_at, [_status(row, now_at) for row in rows]
 
-    async def _uncounted(self, mine: ColumnElement[bool], longest_wait_seconds: float) -> CallSlot:
-        pause = select(CallBudgetRow.paused_until_at, func.clock_timestamp().label("now_at")).where(mine)
+    async def _uncounted(self, whose: dict[str, str], longest_wait_seconds: float) -> CallSlot:
         with _told_as_connection_error():
-            async with self._transaction() as session:
-                found = (await session.execute(pause)).one_or_none()
-        if found is None or found.paused_until_at is None or found.paused_until_at <= found.now_at:
-            return CallSlot(0.0, _EPOCH)
-        wait_seconds = (found.paused_until_at - found.now_at).total_seconds()
-        return CallSlot(wait_seconds, found.paused_until_at if wait_seconds <= longest_wait_seconds else None)
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(_PAUSED, whose)).one_or_none()
+        wait = (
+            0 if found is None else max(0, _milliseconds(found.paused_until_at) - _milliseconds(found.now_at))
+        )
+        too_long = wait > longest_wait_seconds * 1000
+        return CallSlot(
+            wait / 1000, None if found is None or too_long else _milliseconds(found.paused_until_at)
+        )
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[AsyncSession]:
+    async def _turn(self) -> AsyncIterator[AsyncConnection]:
         """A short transaction that a frozen process cannot keep open and that does not wait for the disk."""
         with _told_as_connection_error():
-            async with self._transaction() as session:
-                await session.execute(
-                    select(
-                        func.set_config("lock_timeout", f"{LOCK_SECONDS}s", True),
-                        func.set_config("idle_in_transaction_session_timeout", f"{HOLD_SECONDS}s", True),
-                        func.set_config("synchronous_commit", "off", True),
-                    )
-                )
-                yield session
+            async with self._engine.begin() as connection:
+                await connection.execute(_SHORT, {"lock": f"{LOCK_SECONDS}s", "hold": f"{HOLD_SECONDS}s"})
+                yield connection
 
 
 @contextlib.contextmanager
@@ -287,22 +240,6 @@ def _told_as_connection_error() -> Iterator[None]:
     except (SQLAlchemyError, OSError) as fault:
         said = str(getattr(fault, "orig", None) or fault).strip().splitlines()
         raise ConnectionError(said[0] if said else type(fault).__name__) from fault
-
-
-def _key(provider_id: str, limit_name: str, tenant_id: str) -> ColumnElement[bool]:
-    return and_(
-        CallBudgetRow.provider_id == provider_id,
-        CallBudgetRow.limit_name == limit_name,
-        CallBudgetRow.tenant_id == tenant_id,
-    )
-
-
-def _forget_idle(before_at: datetime) -> Any:
-    """The table grows by new rows only, so a new row is the time to look for old ones; locked ones are in
-    use."""
-    place = (CallBudgetRow.provider_id, CallBudgetRow.limit_name, CallBudgetRow.tenant_id)
-    idle = select(*place).where(CallBudgetRow.used_at < before_at).with_for_update(skip_locked=True)
-    return delete(CallBudgetRow).where(tuple_(*place).in_(idle))
 
 
 def _pause_seconds(
@@ -321,15 +258,14 @@ def _pause_seconds(
 
 
 def _status(row: CallBudgetRow, now_at: datetime) -> CallBudgetStatus:
-    used = waiting = 0
-    drained_in_seconds = 0.0
+    now, used, waiting, drained = _milliseconds(now_at), 0, 0, 0
     left: int | None = None
     if row.calls is not None and row.window_seconds is not None:
-        window = Window(row.calls, row.window_seconds, tuple(row.taken_at), tuple(row.booked_at)).at(now_at)
-        used, waiting = len(window.taken_at), len(window.booked_at)
+        milliseconds = round(row.window_seconds * 1000)
+        window = Window(row.calls, milliseconds, tuple(row.taken_ms), tuple(row.booked_ms)).at(now)
+        used, waiting = len(window.taken), len(window.booked)
         left = max(0, row.calls - used - waiting)
-        if window.booked_at:
-            drained_in_seconds = max(0.0, (max(window.booked_at) - now_at).total_seconds())
+        drained = max(0, max(window.booked, default=now) - now)
     return CallBudgetStatus(
         limit=row.limit_name,
         tenant_id=row.tenant_id,
@@ -338,9 +274,60 @@ def _status(row: CallBudgetRow, now_at: datetime) -> CallBudgetStatus:
         used=used,
         left=left,
         waiting=waiting,
-        drained_in_seconds=drained_in_seconds,
-        paused_seconds=max(0.0, (row.paused_until_at - now_at).total_seconds())
-        if row.paused_until_at
-        else 0.0,
+        drained_in_seconds=drained / 1000,
+        paused_seconds=max(0, _milliseconds(row.paused_until_at) - now) / 1000,
         throttled_at=row.throttled_at,
     )
+
+
+_MINE = and_(
+    CallBudgetRow.provider_id == bindparam("provider"),
+    CallBudgetRow.limit_name == bindparam("limit"),
+    CallBudgetRow.tenant_id == bindparam("tenant"),
+)
+_PLACE = (CallBudgetRow.provider_id, CallBudgetRow.limit_name, CallBudgetRow.tenant_id)
+_WHOSE: dict[str, Any] = {
+    "provider_id": bindparam("provider"),
+    "limit_name": bindparam("limit"),
+    "tenant_id": bindparam("tenant"),
+}
+
+
+def _lock(**values: Any) -> Any:
+    """Makes the row, or locks it and sets `values`. The time is read when the lock is ours."""
+    values["used_at"] = func.clock_timestamp()
+    return (
+        insert(CallBudgetRow)
+        .values(**_WHOSE, **values)
+        .on_conflict_do_update(index_elements=list(_PLACE), set_=values)
+        .returning(
+            CallBudgetRow.taken_ms,
+            CallBudgetRow.booked_ms,
+            CallBudgetRow.paused_until_at,
+            CallBudgetRow.throttled_at,
+            CallBudgetRow.used_at,
+        )
+    )
+
+
+# Built once: building them again for each call would cost as much as running them.
+_ASK = _lock(calls=bindparam("calls"), window_seconds=bindparam("seconds"))
+_LOOK = _lock()
+_NOTE = update(CallBudgetRow).where(_MINE).values(taken_ms=bindparam("taken"), booked_ms=bindparam("booked"))
+_PAUSE = (
+    update(CallBudgetRow)
+    .where(_MINE)
+    .values(paused_until_at=bindparam("until"), throttled_at=bindparam("now"))
+)
+_PAUSED = select(CallBudgetRow.paused_until_at, func.clock_timestamp().label("now_at")).where(_MINE)
+_SHORT = select(
+    func.set_config("lock_timeout", bindparam("lock"), True),
+    func.set_config("idle_in_transaction_session_timeout", bindparam("hold"), True),
+    func.set_config("synchronous_commit", "off", True),
+)
+# The table grows by new rows only, so a new row is the time to look for old ones; locked ones are in use.
+_FORGET_IDLE = delete(CallBudgetRow).where(
+    tuple_(*_PLACE).in_(
+        select(*_PLACE).where(CallBudgetRow.used_at < bindparam("before")).with_for_update(skip_locked=True)
+    )
+)

@@ -92,7 +92,14 @@ class _Step(BaseOperator):
 
 
 class OpenRun(_Step):
-    """Opens the partner's run in the ledger."""
+    """Opens the partner's run in the ledger. A run it refuses ends with its reason as its note."""
+
+    def execute(self, context: Context) -> None:
+        try:
+            super().execute(context)
+        except AirflowFailException as refused:
+            context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
+            raise
 
     async def work(self, context: Context) -> None:
         from include.nce.orchestration.composition import product

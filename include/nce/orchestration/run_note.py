@@ -1,7 +1,7 @@
 """The note of a run: when a partner's run ends, its outcome is written where operators look first.
 
-Airflow calls this listener in the scheduler. It copies what `close_run` said, from Airflow's own database; a
-task cannot write its run's note itself.
+Airflow calls this listener in the scheduler. It copies what `close_run` said, or why `open_run` refused, from
+Airflow's own database; a task cannot write its run's note itself.
 """
 
 from __future__ import annotations
@@ -40,13 +40,22 @@ def _note(dag_run: DagRun) -> None:
     session = object_session(dag_run)
     if session is None:
         return
-    said = session.scalar(
-        XComModel.get_many(
-            run_id=dag_run.run_id, key="sentence", dag_ids=dag_run.dag_id, task_ids="close_run"
-        ).with_only_columns(XComModel.value)
+    said = dict(
+        session.execute(
+            XComModel.get_many(
+                run_id=dag_run.run_id,
+                key="sentence",
+                dag_ids=dag_run.dag_id,
+                task_ids=["open_run", "close_run"],
+            ).with_only_columns(XComModel.task_id, XComModel.value)
+        )
+        .tuples()
+        .all()
     )
-    if said:
-        text = XComModel.deserialize_value(_Value(said)) if not isinstance(said, str) else said
+    # What could not be opened can only be closed without a reason.
+    sentence = said.get("open_run") or said.get("close_run")
+    if sentence:
+        text = XComModel.deserialize_value(_Value(sentence)) if not isinstance(sentence, str) else sentence
         dag_run.note = str(text)[:LONGEST_NOTE]
 
 

@@ -56,6 +56,7 @@ class ReadinessTrigger(_Wait):
         super().__init__()
         self.check = check
         self.run_id = run_id
+        self._told = ""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -92,7 +93,9 @@ class ReadinessTrigger(_Wait):
                             Check(self.check), run.partner, beat.campaign, shared.world.partner_center
                         )
                     asked_at = beat.now_at
-                    self._say(finding)
+                    if finding.sentence != self._told:
+                        self._say(finding)
+                        self._told = finding.sentence
                     await shared.world.ledger.record_finding(run.run_id, finding, at=beat.now_at)
                 word = watch_word(
                     finding, cut_over=cut_over, opted_out=beat.opted_out, once=run.mode == "plan"

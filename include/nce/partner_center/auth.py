@@ -164,7 +164,9 @@ class TokenSource:
         return token
 
     async def _new(self, kind: TokenKind, kept: MutableMapping[str, Any]) -> Token:
-        refresh_token = kept.get(_KEPT_REFRESH) or self._connection.refresh_token
+        refresh_token = None
+        if kind is TokenKind.APP_AND_USER:
+            refresh_token = kept.get(_KEPT_REFRESH) or self._connection.refresh_token
         if refresh_token:
             await self._mask(refresh_token)
         asked_at = self._now()

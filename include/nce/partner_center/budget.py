@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Protocol
 
 from include.nce.partner_center.errors import Throttled, Unreachable
@@ -29,13 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Slot(Protocol):
-    """`wait_seconds` until `at`; without `at` that is too long, and nothing was booked."""
+    """`wait_seconds` until `moment_ms`; without a moment that is too long, and nothing was booked."""
 
     @property
     def wait_seconds(self) -> float: ...
 
     @property
-    def at(self) -> datetime | None: ...
+    def moment_ms(self) -> int | None: ...
 
 
 class Slots(Protocol):
@@ -50,7 +49,7 @@ class Slots(Protocol):
         calls: int | None,
         window_seconds: float | None,
         longest_wait_seconds: float,
-        held_at: datetime | None = None,
+        held_ms: int | None = None,
     ) -> Slot:
         """The next moment for a call, or the one that is held. A call may leave when `wait_seconds` is 0."""
 
@@ -100,7 +99,7 @@ class SharedBudget:
         limit, tenant_id = self._counted_on(call)
         rate = self._limits.get(limit)
         patience_seconds = LONGEST_WAIT_OF_A_WRITE_SECONDS if call.writes else LONGEST_WAIT_SECONDS
-        held_at: datetime | None = None
+        held_ms: int | None = None
         while True:
             try:
                 slot = await self._slots.book_call(
@@ -110,7 +109,7 @@ class SharedBudget:
                     calls=rate.calls if rate else None,
                     window_seconds=rate.seconds if rate else None,
                     longest_wait_seconds=patience_seconds,
-                    held_at=held_at,
+                    held_ms=held_ms,
                 )
             except ConnectionError as fault:
                 raise BudgetUnknown(
@@ -118,16 +117,16 @@ class SharedBudget:
                     f"not answer ({fault}); {BudgetUnknown.remedy}.",
                     operation=call.operation,
                 ) from fault
-            if slot.at is None:
+            if slot.wait_seconds <= 0:
+                return
+            if slot.moment_ms is None:
                 raise BudgetSpent(
                     f"'{call.operation}' was not sent: the shared call budget '{limit.value}' has room again "
                     f"in {slot.wait_seconds:.0f} s; {BudgetSpent.remedy}.",
                     operation=call.operation,
                     retry_after_seconds=slot.wait_seconds,
                 )
-            if slot.wait_seconds <= 0:
-                return
-            held_at = slot.at
+            held_ms = slot.moment_ms
             patience_seconds = max(0.0, patience_seconds - slot.wait_seconds)
             log.debug("'%s' waits %.1f s for '%s'", call.operation, slot.wait_seconds, limit.value)
             await self._sleep(slot.wait_seconds)

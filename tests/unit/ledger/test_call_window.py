@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from include.nce.ledger.call_budgets import MARGIN, CallSlot, Window
 
-START_AT = datetime(2022, 7, 11, tzinfo=timezone.utc)
-PATIENT = timedelta(hours=1)
+START_SECONDS = 1_657_497_600.0
+PATIENT_SECONDS = 3600.0
 CALLS, SECONDS = 3, 100.0
 LENGTH_SECONDS = SECONDS * (1 + MARGIN)
 OVERSLEEPING_SECONDS = SECONDS * MARGIN / 2
@@ -21,24 +21,25 @@ class Budget:
     """A window and its clock."""
 
     def __init__(self) -> None:
-        self.now_at = START_AT
-        self.window = Window(CALLS, SECONDS)
+        self.now_seconds = START_SECONDS
+        self.window = Window(CALLS, int(SECONDS * 1000))
 
-    def book(self, *, held: CallSlot | None = None, longest_wait: timedelta = PATIENT) -> CallSlot:
-        self.window, slot = self.window.book(self.now_at, longest_wait, held.at if held else None)
+    def book(
+        self, *, held: CallSlot | None = None, longest_wait_seconds: float = PATIENT_SECONDS
+    ) -> CallSlot:
+        self.window, slot = self.window.book(
+            round(self.now_seconds * 1000),
+            round(longest_wait_seconds * 1000),
+            held.moment_ms if held else None,
+        )
         return slot
 
     def pass_(self, seconds: float) -> None:
-        self.now_at += timedelta(seconds=seconds)
+        self.now_seconds += seconds
 
     def pause(self, seconds: float) -> None:
-        self.window = Window(
-            CALLS,
-            SECONDS,
-            self.window.taken_at,
-            self.window.booked_at,
-            self.now_at + timedelta(seconds=seconds),
-        )
+        until = round((self.now_seconds + seconds) * 1000)
+        self.window = replace(self.window, paused_until=until)
 
 
 @pytest.fixture
@@ -75,6 +76,14 @@ def test_who_holds_a_moment_may_leave_when_it_has_come(full_budget):
     assert full_budget.book(held=held).wait_seconds == 0.0
 
 
+def test_a_moment_that_is_claimed_counts_once(full_budget):
+    held = full_budget.book()
+    full_budget.pass_(held.wait_seconds)
+    full_budget.book(held=held)
+    full_budget.pass_(1)
+    assert full_budget.book().wait_seconds == 0.0  # of the first three only the last is still in the window
+
+
 def test_who_wakes_early_waits_for_the_rest(full_budget):
     held = full_budget.book()
     full_budget.pass_(held.wait_seconds - 7)
@@ -82,8 +91,8 @@ def test_who_wakes_early_waits_for_the_rest(full_budget):
 
 
 def test_what_is_too_far_off_takes_no_place(full_budget):
-    refused = full_budget.book(longest_wait=timedelta(seconds=60))
-    assert (refused.at, full_budget.window.booked_at) == (None, ())
+    refused = full_budget.book(longest_wait_seconds=60)
+    assert (refused.moment_ms, full_budget.window.booked) == (None, ())
     assert refused.wait_seconds == pytest.approx(LENGTH_SECONDS - 3, abs=0.01)
 
 
@@ -137,8 +146,8 @@ def test_no_window_of_microsofts_ever_sees_more_than_the_limit(steps):
 
     def left(slot: CallSlot, way_seconds: float) -> None:
         if slot.wait_seconds == 0:
-            arrivals.append(budget.now_at + timedelta(seconds=way_seconds))
-        elif slot.at is not None:
+            arrivals.append(budget.now_seconds + way_seconds)
+        elif slot.moment_ms is not None:
             held.append(slot)
 
     for act, seconds, way_seconds in steps:
@@ -152,5 +161,5 @@ def test_no_window_of_microsofts_ever_sees_more_than_the_limit(steps):
         else:
             left(budget.book(), way_seconds)
     arrivals.sort()
-    for first_at, beyond_at in zip(arrivals, arrivals[CALLS:], strict=False):
-        assert (beyond_at - first_at).total_seconds() >= SECONDS - 0.01
+    for first, beyond in zip(arrivals, arrivals[CALLS:], strict=False):
+        assert beyond - first >= SECONDS - 0.01
