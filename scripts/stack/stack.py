@@ -320,7 +320,8 @@ class Stack:
         return {
             "partner_center": {
                 "conn_type": "partner_center",
-                "host": self.installation.simulator_url,
+                "host": "http://127.0.0.1",
+                "port": self.installation.simulator_port,
                 "login": application["client_id"],
                 "password": application["client_secret"],
                 "extra": {

@@ -154,7 +154,9 @@ class Recorder:
     def note(self, method: str, path: str, body: bytes, answer: Any) -> None:
         asked = json.loads(body) if body[:1] in (b"{", b"[", b'"') else None
         operation = operation_at(method, path)
-        self.said.append(Said(operation, asked, answer.status_code, answer.json() if answer.content else None))
+        self.said.append(
+            Said(operation, asked, answer.status_code, answer.json() if answer.content else None)
+        )
 
 
 def operation_at(method: str, path: str) -> Operation:

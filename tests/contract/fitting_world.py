@@ -187,10 +187,13 @@ def _successors(body: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[s
 def _sku(sku: str, wishes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A SKU that is sold in every way somebody wishes, and by the month for a year."""
     ways = [
-        (wish.get("termDuration") or "P1Y", (wish.get("billingCycle") or "unknown").lower()) for wish in wishes
+        (wish.get("termDuration") or "P1Y", (wish.get("billingCycle") or "unknown").lower())
+        for wish in wishes
     ]
     ways = [(term, "monthly" if billing == "unknown" else billing) for term, billing in ways]
-    terms = [{"term": term, "billing": billing} for term, billing in dict.fromkeys([*ways, ("P1Y", "monthly")])]
+    terms = [
+        {"term": term, "billing": billing} for term, billing in dict.fromkeys([*ways, ("P1Y", "monthly")])
+    ]
     return {"sku": sku, "terms": terms, **more}
 
 

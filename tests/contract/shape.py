@@ -108,4 +108,3 @@ def form_of(payload: Any) -> str:
     if isinstance(payload, dict):
         return "wrapped list" if isinstance(payload.get("items"), list) else "object"
     return "bare list" if isinstance(payload, list) else "bare text"
-

@@ -54,7 +54,9 @@ async def asked(server: PartnerCenterServer, ask: Any) -> Any:
 @pytest.mark.parametrize("row", rows("2.5", "8.9"))
 @pytest.mark.parametrize("writes", [False, True])
 def test_a_documented_code_says_in_our_words_who_has_to_act(row: dict[str, Any], writes: bool) -> None:
-    text = json.dumps({"code": row["code"], "description": "Words of theirs.", "data": [], "source": "PartnerFD"})
+    text = json.dumps(
+        {"code": row["code"], "description": "Words of theirs.", "data": [], "source": "PartnerFD"}
+    )
     error = error_for_answer(operation="ask", writes=writes, status=row["status"], headers={}, text=text)
 
     assert "Words of theirs" not in str(error)

@@ -287,7 +287,9 @@ def test_only_documented_words_are_used(place: Place, answers: Shape) -> None:
 def test_every_answer_is_compared_or_named_with_its_reason(conversation: list[Said]) -> None:
     assert {said.operation.name for said in conversation if subject_of(said) is None} <= set(NO_EXAMPLE)
     said = {subject_of(one) for one in conversation}
-    assert {example.subject for example in OWN_EXAMPLES if example.kind == "response"} - said == set(NOT_SERVED)
+    assert {example.subject for example in OWN_EXAMPLES if example.kind == "response"} - said == set(
+        NOT_SERVED
+    )
 
 
 def test_no_reason_outlives_its_difference(answers: Shape, requests: Shape) -> None:

@@ -104,8 +104,9 @@ def granted(example: Example, answer: Any) -> bool:
         "auth.token": lambda body: body["token_type"] == "Bearer" and bool(body["access_token"]),
         "Cart": lambda body: not any("error" in line for line in body["lineItems"]),
         "Customer.filter": lambda body: body["totalCount"] == 1,
-        "NewCommerceEligibility": lambda body: body["isEligible"]
-        and all(addon["isEligible"] for addon in body.get("addOnMigrations", [])),
+        "NewCommerceEligibility": lambda body: (
+            body["isEligible"] and all(addon["isEligible"] for addon in body.get("addOnMigrations", []))
+        ),
         "NewCommerceMigration": lambda body: body["status"] == "Processing",
         "NewCommerceMigrationSchedule": lambda body: body["status"] == "Created",
         "PromotionEligibilities": lambda body: all(

@@ -32,7 +32,7 @@ from tests.e2e.story import (
     TASKS,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from tests.e2e.story import (
     WAITING,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 NOT_OPTED_OUT = (CONVERTED, BLOCKED, LATE, MIXED)
 IN_FLIGHT = [

@@ -28,10 +28,13 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "include.nce.orchestration.partner_center_hook.PartnerCenterHook",
                 "hook-name": HOOK_NAME,
                 "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema"],
+                    # Not the port: Airflow 3.3.2 refuses to test a connection that has none (apache/airflow
+                    # pull request 73298, merged after it).
+                    "hidden-fields": ["schema"],
                     "relabeling": {"host": "Address", "login": "Client id", "password": "Client secret"},
                     "placeholders": {
                         "host": _MICROSOFT,
+                        "port": "443",
                         "login": "Application (client) id of the app registration",
                     },
                 },

@@ -63,7 +63,7 @@ def test_the_form_has_a_field_for_everything_and_hides_what_is_not_used() -> Non
         "login": "Client id",
         "password": "Client secret",
     }
-    assert behaviour["hidden_fields"] == ["port", "schema"]
+    assert behaviour["hidden_fields"] == ["schema"]
 
 
 def test_the_description_is_what_airflow_documents() -> None:

@@ -38,12 +38,18 @@ def test_an_address_left_out_is_microsofts() -> None:
     assert read.rehearsal is False
 
 
+def test_a_port_alone_changes_no_address() -> None:
+    read = PartnerCenterConnection.from_airflow(airflow_connection(port=443))
+    assert read.address == "https://api.partnercenter.microsoft.com"
+
+
 @pytest.mark.parametrize(
     ("parts", "address"),
     [
         ({"host": "127.0.0.1", "port": 8765, "schema": "http"}, "http://127.0.0.1:8765"),
         ({"host": "http://localhost:8765/"}, "http://localhost:8765"),
         ({"host": "localhost", "schema": "https"}, "https://localhost"),
+        ({"host": "http://127.0.0.1", "port": 8765}, "http://127.0.0.1:8765"),
     ],
 )
 def test_the_address_is_read_in_the_ways_airflow_writes_it(parts: dict[str, Any], address: str) -> None:
