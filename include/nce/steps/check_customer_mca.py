@@ -16,5 +16,6 @@ async def check_customer_mca(partner: Partner, partner_center: PartnerCenter) ->
     """
     accepted = {}
     async for customer in partner_center.customers_of(partner.tenant_id):
-        accepted[customer.customer_id] = await partner_center.customer_agreement_accepted(customer.customer_id)
+        tenant = customer.customer_id
+        accepted[tenant] = await partner_center.customer_agreement_accepted(tenant)
     return judge_customer_mca(accepted)

@@ -90,13 +90,6 @@ async def test_each_customer_is_asked_and_the_missing_ones_are_named(world: OneP
     assert (finding.missing_customers, finding.customers) == ((OTHER_CUSTOMER,), 2)
 
 
-async def test_who_accepted_before_is_not_asked_again(world: OnePartner) -> None:
-    finding = await check_customer_mca(partner(), world.microsoft, frozenset({CUSTOMER}))
-
-    assert finding.satisfied
-    assert world.microsoft.asked["customer_agreement_accepted"] == 1
-
-
 async def test_green_checks_are_asked_again_every_time(world: OnePartner) -> None:
     await ask_all(partner(), campaign(), world.microsoft)
     world.microsoft.mpa[partner().tenant_id] = MpaStatus(MpaState.NOT_SIGNED, 2203)
