@@ -66,7 +66,9 @@ def read_examples(folder: Path) -> list[Example]:
     try:
         index: dict[str, dict[str, Any]] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        pytest.exit(f"NCE_CONTRACT_EXAMPLES: {folder / 'index.json'} cannot be read: {fault}.", returncode=4)
+        raise pytest.UsageError(
+            f"NCE_CONTRACT_EXAMPLES names {folder}, whose index.json cannot be read ({fault})."
+        ) from None
     return [
         Example(
             folder / name,

@@ -1,7 +1,7 @@
 """What payloads of one resource look like: which fields they have, of which JSON type, with which texts.
 
-Responsible for gathering a shape and for naming its parts (`lineItems[].pricing.price`). Whether two shapes may
-differ is said by the tests.
+Responsible for gathering a shape and for naming its parts (`lineItems[].pricing.price`). Whether two shapes
+may differ is said by the tests.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def type_of(value: Any) -> str:
         return "truth value"
     if isinstance(value, int | float):
         return "number"
-    return {str: "text", list: "list", dict: "object"}[type(value)]
+    if isinstance(value, str):
+        return "text"
+    return "list" if isinstance(value, list) else "object"
 
 
 def parent_of(place: str) -> str:

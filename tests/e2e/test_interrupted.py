@@ -24,9 +24,9 @@ from tests.e2e.story import (
     CLASSES,
     CONVERTED,
     LATE,
-    LEGACY,
     MIGRATIONS,
     MIXED,
+    NAMES,
     ORDERS,
     OUTCOMES,
     PARTNERS,
@@ -245,5 +245,4 @@ def test_after_the_kill_every_task_ends_in_its_colour(interrupted: Interrupted, 
 
 
 def _being_migrated(world: World) -> set[str]:
-    names = {key: name for name, key in LEGACY.items()}
-    return {names[line["legacy"].lower()] for each in world.migrations for line in each["lines"]}
+    return {NAMES[line["legacy"].lower()] for each in world.migrations for line in each["lines"]}

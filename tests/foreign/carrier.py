@@ -89,12 +89,12 @@ class _Connection(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with contextlib.suppress(OSError):  # a client may hang up whenever it likes
-            with (
-                self.server.context.wrap_socket(self.connection, server_side=True) as client,
-                socket.create_connection(self.server.target) as simulator,
-            ):
-                _pump(client, simulator)
+        with (
+            contextlib.suppress(OSError),  # a client may hang up whenever it likes
+            self.server.context.wrap_socket(self.connection, server_side=True) as client,
+            socket.create_connection(self.server.target) as simulator,
+        ):
+            _pump(client, simulator)
 
     def _request(self) -> tuple[str, str]:
         method, _, rest = self.rfile.readline(8192).decode("ascii", "replace").partition(" ")
@@ -120,22 +120,22 @@ def _identity(folder: Path) -> tuple[ssl.SSLContext, Path]:
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in ("Rehearsal", HOSTS[0])]
 
+    publics = [key.public_key() for key in keys]
+
     def certificate(subject: int) -> x509.CertificateBuilder:
+        known_by = x509.SubjectKeyIdentifier.from_public_key(publics[subject])
+        issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(publics[0])
         return (
             x509.CertificateBuilder()
             .subject_name(names[subject])
             .issuer_name(names[0])
-            .public_key(keys[subject].public_key())
+            .public_key(publics[subject])
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=subject == 0, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(keys[subject].public_key()), critical=False
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False
-            )
+            .add_extension(known_by, critical=False)
+            .add_extension(issued_by, critical=False)
         )
 
     hosts = x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS])

@@ -59,7 +59,7 @@ def main(tenant: str, client_id: str, secret: str, customer: str, item: str) -> 
         ),
         VERSION,
     )
-    print(json.dumps({"ordered": order.id}), flush=True)
+    print(json.dumps({"ordered": order.id}), flush=True)  # noqa: T201
     sys.stdin.readline()  # until the order is provisioned
     ordered = reads.id5(customer, order.id, VERSION)
     (bought,) = reads.value9(customer, VERSION, order_id=order.id).items
@@ -76,4 +76,4 @@ def main(tenant: str, client_id: str, secret: str, customer: str, item: str) -> 
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:])))
+    print(json.dumps(main(*sys.argv[1:])))  # noqa: T201

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from include.nce.domain.readiness import Answer, Check, Finding, MpaState, MpaStatus, Owner, PartnerOfRecord
-from include.nce.steps.check_customer_mca import check_customer_mca
 from include.nce.steps.readiness import ask, ask_all
-from tests.support.examples import CUSTOMER, OTHER_CUSTOMER, campaign, partner
+from tests.support.examples import OTHER_CUSTOMER, campaign, partner
 from tests.support.fake_partner_center import FailureClass, Fault, refusal, server_fault, throttled
 from tests.support.one_partner import FOUNDING, OnePartner
 
