@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from include.nce.partner_center.auth import CredentialStore, Mask, TokenKind, TokenSource, unmasked
 from include.nce.partner_center.connection import PartnerCenterConnection
-from include.nce.partner_center.errors import PartnerCenterError, Unreachable
+from include.nce.partner_center.errors import PartnerCenterError, Unreachable, WaitAndAskAgain
 from include.nce.partner_center.transport import Call, Transport
 
 SIGN_IN_TIMEOUT_SECONDS = 15.0
@@ -59,15 +59,20 @@ async def probe(
             try:
                 await tokens.sign_in(kind)
                 await transport.send(question)
-            except Unreachable as error:
-                faults[kind] = error.sentence
-                if kind is TokenKind.APP:
+            except WaitAndAskAgain as error:
+                faults[kind] = _nobody_asks_again(error)
+                if isinstance(error, Unreachable) and kind is TokenKind.APP:
                     # The other kind goes the same way: nobody waits twice.
-                    faults[TokenKind.APP_AND_USER] = error.sentence
+                    faults[TokenKind.APP_AND_USER] = faults[kind]
                     break
             except PartnerCenterError as error:
                 faults[kind] = error.sentence
     return Probe(not faults, _sentence(connection, faults))
+
+
+def _nobody_asks_again(error: WaitAndAskAgain) -> str:
+    what = error.sentence.partition(";")[0].rstrip(".")
+    return f"{what}; operators try again, and check address and network when it stays so."
 
 
 def _sentence(connection: PartnerCenterConnection, faults: dict[TokenKind, str]) -> str:

@@ -104,6 +104,18 @@ async def test_nobody_there_is_told_once() -> None:
     sentence = said(await tried(service), service)
     assert sentence.startswith("Neither App-only nor App+User works: The sign-in service")
     assert sentence.count("does not answer") == 1
+    assert sentence.endswith("; operators try again, and check address and network when it stays so.")
+
+
+async def test_a_partner_center_that_is_throttled_is_told_for_each_kind() -> None:
+    async with serving() as server:
+        server.on("GET", "/v1/customers", Reply(429, {"statusCode": 429}))
+        server.on("GET", "/v1/relationships", Reply(200, {"items": []}))
+        connection = PartnerCenterConnection.from_airflow(server.airflow_connection())
+        found = await probe(connection, InMemoryCredentials())
+    assert found.sentence.startswith("App-only does not work: ")
+    assert "too many calls were made (HTTP 429); operators try again" in found.sentence
+    assert "; App+User works" in found.sentence
 
 
 async def test_without_a_place_to_keep_it_the_refresh_token_is_not_spent(sign_in_service: Start) -> None:
