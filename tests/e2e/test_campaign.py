@@ -202,7 +202,7 @@ class TestBadInput:
             _refused(played.stage, "wrong-login", "check_campaign", r"Who acts: provider\.")
 
     def test_a_connection_to_nowhere_is_told_with_its_address(self, played: Played) -> None:
-        with connection(played.stage, host="http://127.0.0.1:9"):
+        with connection(played.stage, port=9):
             _refused(
                 played.stage,
                 "wrong-port",

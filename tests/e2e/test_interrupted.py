@@ -135,7 +135,13 @@ def _move_and_back(
     stage: Stage, moment: str, partners: tuple[str, ...], *, later: str, clock: str, back: str
 ) -> Moved:
     gate = f"wait_for_{moment}"
+    runs = {partner: f"{CAMPAIGN}__{partner}" for partner in partners}
     move = ("campaign", "move-date", moment)
+    # Purple is not enough: the triggerer has to have read the date that is moved then.
+    until(
+        f"every {gate} says for what it waits",
+        lambda: all("Waiting until" in stage.log(run_id, gate) for run_id in runs.values()),
+    )
     stage.nce(*move, later, "--by", "the desk", "--reason", "Microsoft takes more time.")
     asked = len(stage.requests(operation="get_agreement_status"))
     stage.set_clock(clock)
@@ -146,7 +152,6 @@ def _move_and_back(
     at = datetime.now(timezone.utc)
     stage.nce(*move, back, "--by", "the desk", "--reason", "Microsoft takes it back.")
     until(f"every {gate} has opened", lambda: _all_in(stage, gate, "success", partners), seconds=120)
-    runs = {partner: f"{CAMPAIGN}__{partner}" for partner in partners}
     return Moved(
         at=at,
         gates={partner: stage.task(run_id, gate) for partner, run_id in runs.items()},
