@@ -7,6 +7,7 @@ One run is one partner in one campaign; its run id says which: `csp-commercial-2
 |---|---|
 | purple | waiting: a check is outstanding, or a date has not come |
 | green | in order, bought, finished |
+| waiting for input | a person has to approve the plan: *Required actions* |
 | pink | does not matter any more: the partner opted out |
 | red | somebody has to act; the task's last log line and the run's note say who, how and by when |
 
@@ -23,6 +24,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, task_group
 
 from include.nce.orchestration.operators import (
+    ApprovePlan,
     BuyNce,
     CancelLegacy,
     CloseRun,
@@ -33,7 +35,7 @@ from include.nce.orchestration.operators import (
     PlanConversions,
     ReadinessCheck,
 )
-from include.nce.orchestration.params import MIGRATION_FORM
+from include.nce.orchestration.params import APPROVAL_FORM, MIGRATION_FORM
 from include.nce.orchestration.texts import TEXTS
 
 with DAG(
@@ -64,6 +66,8 @@ with DAG(
         trigger_rule="all_done_min_one_success",
     )
 
+    approve_plan = ApprovePlan(task_id="approve_plan", params=APPROVAL_FORM, doc_md=TEXTS["approve_plan"])
+
     @task_group(group_id="convert")
     def convert(batch):
         (
@@ -79,4 +83,4 @@ with DAG(
     open_run >> [*checks, opt_out_deadline]
     opt_out_deadline >> honour_opt_out >> cut_over
     [*checks, cut_over] >> plan
-    convert.expand(batch=plan.output) >> close_run
+    plan >> approve_plan >> convert.expand(batch=plan.output) >> close_run

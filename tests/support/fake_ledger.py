@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
+from include.nce.domain.approval import Approval, PlannedLine, PlanOnRecord, plan_hash, planned_lines
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import Done, SubscriptionClass, Verdict
 from include.nce.domain.conversion import (
@@ -48,6 +49,7 @@ _CAME_TO = {
 class _Plan:
     plan_id: int
     run_id: str
+    record: PlanOnRecord
     lines: list[tuple[Verdict, int | None, int | None]] = field(default_factory=list)
     """Verdict, batch number, conversion id."""
 
@@ -80,6 +82,8 @@ class FakeLedger:
         self._first_seen: dict[tuple[str, str, str], datetime] = {}
         self._confirmed: set[tuple[str, str, str]] = set()
         self._plans: list[_Plan] = []
+        self.approvals: list[tuple[str, str, Approval]] = []
+        """Campaign, partner and word, in the order in which they were said."""
         self._conversions: dict[int, Conversion] = {}
         self._command_of: dict[int, int] = {}
         self._locks: dict[tuple[str, str], _Writer] = {}
@@ -241,11 +245,22 @@ class FakeLedger:
         return {key[2]: end for key, end in self._first_seen.items() if key[:2] == (campaign, partner)}
 
     async def record_verdicts(
-        self, run_id: str, verdicts: Sequence[Verdict], batches: Sequence[Sequence[str]], *, at: datetime
+        self,
+        run_id: str,
+        verdicts: Sequence[Verdict],
+        batches: Sequence[Sequence[str]],
+        *,
+        at: datetime,
+        follows: PlanOnRecord | None = None,
     ) -> int:
         run = await self.run(run_id)
         verdicts = list({v.subscription.subscription_id: v for v in verdicts}.values())
-        plan = _Plan(len(self._plans) + 1, run_id)
+        number = len(self._plans) + 1
+        lines: Mapping[str, PlannedLine] = planned_lines(verdicts)
+        record = PlanOnRecord(number, number, plan_hash(lines.values()), at, lines)
+        if follows is not None:
+            record = replace(follows, number=number, made_at=at)
+        plan = _Plan(number, run_id, record)
         references = [str(uuid.uuid4()) for _ in batches]
         order = {
             base: (number, at_) for number, batch in enumerate(batches) for at_, base in enumerate(batch)
@@ -308,6 +323,7 @@ class FakeLedger:
             expected_product_and_sku=verdict.expected_product_and_sku,
             reference=reference,
             reason=f"Planned in plan {len(self._plans) + 1}.",
+            plan_id=len(self._plans) + 1,
             state_since_at=at if afresh or standing is None else standing.state_since_at,
         )
         self.states.setdefault(number, []).append((ConversionState.PLANNED, ""))
@@ -321,6 +337,53 @@ class FakeLedger:
         if plan is None:
             raise InputRefused([f"Run '{run_id}' has no plan yet."])
         return plan.plan_id
+
+    async def plan(self, plan_id: int) -> PlanOnRecord:
+        return self._plans[plan_id - 1].record
+
+    def _plans_of(self, campaign: str, partner: str) -> list[PlanOnRecord]:
+        return [
+            plan.record
+            for plan in self._plans
+            if (self.runs[plan.run_id].campaign, self.runs[plan.run_id].partner.partner)
+            == (campaign, partner)
+        ]
+
+    async def plan_with_hash(self, campaign: str, partner: str, beginning: str) -> PlanOnRecord:
+        self._enrolled(campaign, partner)
+        fitting = {
+            plan.hash: plan
+            for plan in self._plans_of(campaign, partner)
+            if plan.hash.startswith(beginning.lower())
+        }
+        if len(fitting) != 1:
+            raise InputRefused([f"Plan '{beginning}' is not one of the plans of {partner} in {campaign}."])
+        return next(iter(fitting.values()))
+
+    async def approved_plan(self, campaign: str, partner: str) -> PlanOnRecord | None:
+        latest = {
+            word.plan_hash: word for where, who, word in self.approvals if (where, who) == (campaign, partner)
+        }
+        in_order = [word for where, who, word in self.approvals if (where, who) == (campaign, partner)]
+        for word in reversed(in_order):
+            if latest[word.plan_hash] is word and word.approved:
+                for plan in reversed(self._plans_of(campaign, partner)):
+                    if plan.hash == word.plan_hash:
+                        return plan
+        return None
+
+    async def record_approval(self, campaign: str, partner: str, approval: Approval) -> None:
+        standing = await self.approval(campaign, partner, approval.plan_hash)
+        if standing is None or replace(standing, at=approval.at) != approval:
+            self.approvals.append((campaign, partner, approval))
+
+    async def approval(self, campaign: str, partner: str, plan_hash: str) -> Approval | None:
+        said = [
+            word
+            for where, who, word in self.approvals
+            if (where, who, word.plan_hash) == (campaign, partner, plan_hash)
+        ]
+        return said[-1] if said else None
 
     # Conversions
 

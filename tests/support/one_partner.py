@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from include.nce.domain.approval import Approval, ApprovalWord
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOut
@@ -74,6 +75,10 @@ class OnePartner:
         self.microsoft.hold(*holdings)
         await self.records.import_campaign(document or FOUNDING, "anna", "founding")
         await self.records.enrol(CAMPAIGN, [partner()])
+        await self.reopen(mode)
+
+    async def reopen(self, mode: str) -> None:
+        """The same run is started again in this mode."""
         await open_run(
             RUN, CAMPAIGN, "rossi-informatica", mode,
             partner_center=self.microsoft, ledger=self.records, clock=self.clock,
@@ -133,6 +138,12 @@ class OnePartner:
         await self.plan()
         await self.buy()
         return await self.finish()
+
+    async def approve(self, *, by: str = "olga", word: ApprovalWord = ApprovalWord.APPROVED) -> None:
+        """A person's word on the latest plan."""
+        assert self.planned is not None, "plan first"
+        said = Approval(self.planned.hash, word, by, self.clock.now_at)
+        await self.records.record_approval(CAMPAIGN, "rossi-informatica", said)
 
     async def opt_out(self, received_at: datetime, customer_id: str | None = None) -> None:
         await self.records.record_opt_out(

@@ -141,6 +141,24 @@ class Cadence(Policy):
     """How long a bought NCE subscription may stay pending before a person is told."""
 
 
+class Approvals(Policy):
+    """When a person has to approve a partner's plan before anything of it is bought.
+
+    Any of these is enough. Everything off: nobody is asked.
+    """
+
+    always: bool = False
+    """Every plan that buys something."""
+    above_subscriptions: Annotated[int, Field(ge=0)] | None = None
+    """A plan that buys more subscriptions than this."""
+    above_seats: Annotated[int, Field(ge=0)] | None = None
+    """A plan that buys more seats than this."""
+    longer_commitments: bool = True
+    """A plan in which a subscription gets a longer term than legacy has."""
+    price_relevant_changes: bool = True
+    """A plan in which the term, the billing cycle or the seats of a subscription are other than legacy's."""
+
+
 class Offer(Policy):
     """One row of the offer table: which segment a legacy offer is for, and how it can be converted."""
 
@@ -226,6 +244,8 @@ class Campaign(Policy):
     """Hours before the term end that must be left."""
     cadence: Cadence = Cadence()
     """How often is asked, and how long is waited."""
+    approvals: Approvals = Approvals()
+    """When a person has to approve a plan before it is bought."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 100
     """How many subscriptions one mapped `convert` group takes at most."""
     roster: str = ""

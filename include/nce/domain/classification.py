@@ -93,6 +93,8 @@ class Verdict:
     bundle: tuple[str, ...] = ()
     expected_product_and_sku: str | None = None
     """`product:sku` the NCE subscription must be of before it counts as covering this one."""
+    begun: bool = False
+    """An earlier plan's conversion of it is on record: it is carried on or finished, never bought again."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,7 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
         travels_with = done.base_id if done.base_id != s.subscription_id else None
         return Verdict(
             s, done.state, done.reason, route=done.route, nce_subscription_id=done.nce_subscription_id,
-            travels_with=travels_with,
+            travels_with=travels_with, begun=True,
         )  # fmt: skip
 
     successor = next((n for n in survey.subscriptions if n.migrated_from_id == s.subscription_id), None)

@@ -27,9 +27,10 @@ class ConversionState(str, Enum):
     """How far one conversion is. Each state is reached once its fact is on record.
 
     planned -> sent -> accepted -> covered -> converted. `unknown`: sent, and no answer came. `hands_off`:
-    Microsoft finishes or reverts a failed migration. `waiting`: nothing was bought, time helps. `refused`,
-    `held` and `failed` (reverted by Microsoft): nothing was bought, a later plan may try again. `by_others`:
-    somebody else converted it. `stranded`: NCE is bought and legacy cannot be suspended: never bought again,
+    Microsoft finishes or reverts a failed migration. `waiting`: nothing was bought, time helps. `drifted`:
+    legacy is not as it was planned any more; nothing was bought, a new plan is needed. `refused`, `held` and
+    `failed` (reverted by Microsoft): nothing was bought, a later plan may try again. `by_others`: somebody
+    else converted it. `stranded`: NCE is bought and legacy cannot be suspended: never bought again,
     a person looks.
     """
 
@@ -44,6 +45,7 @@ class ConversionState(str, Enum):
     FAILED = "failed"
     HELD = "held"
     WAITING = "waiting"
+    DRIFTED = "drifted"
     BY_OTHERS = "by_others"
     STRANDED = "stranded"
 
@@ -59,6 +61,7 @@ UNRESOLVED_STATES = frozenset(
         ConversionState.FAILED,
         ConversionState.HELD,
         ConversionState.WAITING,
+        ConversionState.DRIFTED,
         ConversionState.STRANDED,
     }
 )
@@ -66,6 +69,7 @@ RETRIABLE_STATES = frozenset(
     {
         ConversionState.PLANNED,
         ConversionState.WAITING,
+        ConversionState.DRIFTED,
         ConversionState.REFUSED,
         ConversionState.HELD,
         ConversionState.FAILED,

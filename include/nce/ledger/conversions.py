@@ -162,6 +162,7 @@ def conversion_of(row: ConversionRow) -> Conversion:
         reason=row.reason,
         state_since_at=row.state_since_at,
         not_before_at=row.not_before_at,
+        plan_id=row.plan_id,
     )
 
 

@@ -1,9 +1,9 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people; `call_budgets`
-counts calls for the client, `credentials` keeps what it was issued. The tables' coming and going belongs to
-`migrate`.
+`opt_outs`, `plans`, `approvals`, `conversions` and `commands`; `reports` and `explain` read for people;
+`call_budgets` counts calls for the client, `credentials` keeps what it was issued. The tables' coming and
+going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from include.nce.domain.errors import InputRefused
+from include.nce.ledger.approvals import Approvals
 from include.nce.ledger.call_budgets import CallBudgets
 from include.nce.ledger.commands import Commands
 from include.nce.ledger.connection import with_driver
@@ -40,6 +41,7 @@ class PostgresLedger(
     Runs,
     OptOuts,
     Plans,
+    Approvals,
     Conversions,
     Commands,
     CallBudgets,

@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from include.nce.domain.approval import PlannedLine, PlanOnRecord, plan_hash, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.conversion import RETRIABLE_STATES, ConversionState, Route
 from include.nce.domain.errors import InputRefused
@@ -92,17 +93,24 @@ class Plans(Transactions):
             return {legacy_id: moment for legacy_id, moment in await session.execute(query) if moment}
 
     async def record_verdicts(
-        self, run_id: str, verdicts: Sequence[Verdict], batches: Sequence[Sequence[str]], *, at: datetime
+        self,
+        run_id: str,
+        verdicts: Sequence[Verdict],
+        batches: Sequence[Sequence[str]],
+        *,
+        at: datetime,
+        follows: PlanOnRecord | None = None,
     ) -> int:
         """Write the partner's next plan with its lines and batches, open a conversion for each batch line.
 
         `batches` name base subscriptions; their add-ons follow them into the batch with a conversion of
         their own. Batches count from 0. A conversion on record that may be retried goes back to `planned`
-        with the plan's terms and a new reference; one that is under way or finished stays as it is. Returns
-        the plan's id.
+        with the plan's terms and a new reference; one that is under way or finished stays as it is. The
+        plan's hash is that of what it buys, or that of the plan it `follows`. Returns the plan's id.
         """
         # Microsoft's pages may repeat an item when something changes between two of them.
         verdicts = list({v.subscription.subscription_id: v for v in verdicts}.values())
+        lines = planned_lines(verdicts)
         async with self._transaction() as session:
             run = await find_run(session, run_id)
             # The partner's row is what two plans at once take turns on.
@@ -117,6 +125,8 @@ class Plans(Transactions):
                 number=(await session.scalar(last) or 0) + 1,
                 campaign_version=await latest_number(session, run.campaign),
                 tally=tally(verdicts),
+                hash=follows.hash if follows is not None else plan_hash(lines.values()),
+                follows_plan_id=follows.plan_id if follows is not None else None,
                 created_at=at,
             )
             session.add(plan)
@@ -129,7 +139,11 @@ class Plans(Transactions):
             conversions |= await _open_conversions(
                 session,
                 [
-                    {**_terms(v, run), "reference": references[placed[v.subscription.subscription_id]]}
+                    {
+                        **_terms(v, run),
+                        "reference": references[placed[v.subscription.subscription_id]],
+                        "plan_id": plan.plan_id,
+                    }
                     for v in verdicts
                     if v.subscription.subscription_id in placed
                 ],
@@ -140,11 +154,40 @@ class Plans(Transactions):
                 await session.execute(
                     insert(PlanLineRow),
                     [
-                        _line(plan.plan_id, position, v, placed, conversions)
+                        _line(plan.plan_id, position, v, placed, conversions, lines)
                         for position, v in enumerate(_in_order(verdicts, batches))
                     ],
                 )
             return plan.plan_id
+
+    async def plan(self, plan_id: int) -> PlanOnRecord:
+        """The plan with the lines its hash stands for."""
+        async with self._transaction() as session:
+            return await plan_on_record(session, await session.get_one(PlanRow, plan_id))
+
+    async def plan_with_hash(self, campaign: str, partner: str, beginning: str) -> PlanOnRecord:
+        """The partner's latest plan whose hash begins so; raises InputRefused when none or several do."""
+        query = (
+            select(PlanRow)
+            .where(
+                PlanRow.campaign == campaign,
+                PlanRow.partner == partner,
+                PlanRow.hash.startswith(beginning.lower(), autoescape=True),
+            )
+            .distinct(PlanRow.hash)
+            .order_by(PlanRow.hash, PlanRow.number.desc())
+            .limit(2)
+        )
+        async with self._transaction() as session:
+            await find_partner(session, campaign, partner)
+            found = (await session.scalars(query)).all()
+            if len(found) != 1:
+                what = "is not one of" if not found else "is the beginning of several of"
+                raise InputRefused(
+                    [f"Plan '{beginning}' {what} the plans of {partner} in {campaign}; `nce plan {partner}` "
+                     "makes one and prints its hash."]
+                )  # fmt: skip
+            return await plan_on_record(session, found[0])
 
     async def latest_plan_id(self, run_id: str) -> int:
         """The id of the run's latest plan; raises InputRefused when it has none yet."""
@@ -188,6 +231,35 @@ class Plans(Transactions):
         async with self._transaction() as session:
             rows = (await session.execute(query)).all()
         return {legacy_id: effective_class(klass, state) for legacy_id, klass, state in rows}
+
+
+async def plan_on_record(session: AsyncSession, plan: PlanRow) -> PlanOnRecord:
+    rows = await session.scalars(
+        select(PlanLineRow).where(
+            PlanLineRow.plan_id == (plan.follows_plan_id or plan.plan_id),
+            PlanLineRow.fingerprint.is_not(None),
+        )
+    )
+    lines = {row.subscription_id: _planned_line(row) for row in rows}
+    return PlanOnRecord(plan.follows_plan_id or plan.plan_id, plan.number, plan.hash, plan.created_at, lines)
+
+
+def _planned_line(row: PlanLineRow) -> PlannedLine:
+    return PlannedLine(
+        legacy_id=row.subscription_id,
+        customer_id=row.customer_id,
+        base_id=row.travels_with or row.subscription_id,
+        offer_id=row.offer_id.lower(),
+        route=row.route or Route.MIGRATE,
+        legacy_seats=row.legacy_seats,
+        legacy_term=row.legacy_term,
+        legacy_billing=row.legacy_billing,
+        term_end_at=row.term_end_at,
+        term=row.term,
+        billing=row.billing,
+        seats=row.seats,
+        product_and_sku=row.product_and_sku,
+    )
 
 
 CLASS_OF_STATE: Mapping[ConversionState, SubscriptionClass] = {
@@ -379,9 +451,11 @@ def _line(
     verdict: Verdict,
     placed: Mapping[str, int],
     conversions: Mapping[str, int],
+    lines: Mapping[str, PlannedLine],
 ) -> dict[str, Any]:
     subscription = verdict.subscription
     subscription_id = subscription.subscription_id
+    line = lines.get(subscription_id)
     return {
         "plan_id": plan_id,
         "subscription_id": subscription_id,
@@ -389,6 +463,8 @@ def _line(
         "offer_id": subscription.offer_id,
         "offer_name": subscription.offer_name,
         "legacy_seats": subscription.seats,
+        "legacy_term": subscription.term,
+        "legacy_billing": subscription.billing,
         "term_end_at": subscription.term_end_at,
         "klass": verdict.klass,
         "reason": verdict.reason,
@@ -403,6 +479,8 @@ def _line(
         "last_safe_start_at": verdict.last_safe_start_at,
         "travels_with": verdict.travels_with,
         "nce_subscription_id": verdict.nce_subscription_id,
+        "product_and_sku": verdict.expected_product_and_sku,
+        "fingerprint": line.fingerprint if line is not None else None,
         "position": position,
         "batch_no": placed.get(subscription_id),
         "conversion_id": conversions.get(subscription_id),

@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from include.nce.domain.approval import ApprovalWord
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
@@ -44,7 +45,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -145,6 +146,7 @@ class Table(DeclarativeBase):
         list[str]: ARRAY(Text()),
         dict[str, Any]: Json(),
         Answer: one_of(Answer, "answer"),
+        ApprovalWord: one_of(ApprovalWord, "word"),
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
         ConversionState: one_of(ConversionState, "state"),
@@ -355,13 +357,17 @@ class SubscriptionRow(Table):
 
 
 class PlanRow(Table):
-    """One plan of a partner; numbers count per partner, and the highest is the latest."""
+    """One plan of a partner; numbers count per partner, and the highest is the latest.
+
+    `hash` is that of what it buys, or of the earlier plan that it `follows_plan_id` and carries out.
+    """
 
     __tablename__ = "plans"
     __table_args__ = (
         of_partner(),
         UniqueConstraint("campaign", "partner", "number"),
         Index(None, "run_id", "number"),
+        Index(None, "campaign", "partner", "hash"),
     )
 
     plan_id: Mapped[int] = numbered()
@@ -371,11 +377,16 @@ class PlanRow(Table):
     number: Mapped[int]
     campaign_version: Mapped[int]
     tally: Mapped[dict[str, Any]]
+    hash: Mapped[str]
+    follows_plan_id: Mapped[int | None] = mapped_column(ForeignKey("plans.plan_id"))
     created_at: Mapped[datetime]
 
 
 class PlanLineRow(Table):
-    """What the plan says of one subscription. `batch_no` counts from 0; None: not converted now."""
+    """What the plan says of one subscription. `batch_no` counts from 0; None: not converted now.
+
+    `fingerprint` is set on what the plan buys, now or later: its hash is made of these.
+    """
 
     __tablename__ = "plan_lines"
     __table_args__ = (
@@ -390,6 +401,8 @@ class PlanLineRow(Table):
     offer_id: Mapped[str]
     offer_name: Mapped[str]
     legacy_seats: Mapped[int]
+    legacy_term: Mapped[str | None]
+    legacy_billing: Mapped[str | None]
     term_end_at: Mapped[datetime | None]
     klass: Mapped[SubscriptionClass] = mapped_column("class")
     reason: Mapped[str]
@@ -404,9 +417,30 @@ class PlanLineRow(Table):
     last_safe_start_at: Mapped[datetime | None]
     travels_with: Mapped[str | None]
     nce_subscription_id: Mapped[str | None]
+    product_and_sku: Mapped[str | None]
+    fingerprint: Mapped[str | None]
     position: Mapped[int]
     batch_no: Mapped[int | None]
     conversion_id: Mapped[int | None] = mapped_column(ForeignKey("conversions.conversion_id"))
+
+
+class ApprovalRow(Table):
+    """What a person said about a partner's plan with this hash; the latest word counts.
+
+    `at` is the campaign's clock; `recorded_at`, as everywhere, the machine's.
+    """
+
+    __tablename__ = "approvals"
+    __table_args__ = (of_partner(), Index(None, "campaign", "partner", "plan_hash", "approval_id"))
+
+    approval_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    plan_hash: Mapped[str]
+    word: Mapped[ApprovalWord]
+    decided_by: Mapped[str]
+    comment: Mapped[str]
+    at: Mapped[datetime]
 
 
 class ConversionRow(Table):
@@ -448,6 +482,7 @@ class ConversionRow(Table):
     reason: Mapped[str] = mapped_column(server_default="")
     state_since_at: Mapped[datetime]
     not_before_at: Mapped[datetime | None]
+    plan_id: Mapped[int | None] = mapped_column(ForeignKey("plans.plan_id"))
     created_at: Mapped[datetime]
 
 
@@ -553,5 +588,6 @@ HISTORY = (
     ConversionHistoryRow,
     CommandEventRow,
     DecisionRow,
+    ApprovalRow,
 )
 """Tables that only grow."""

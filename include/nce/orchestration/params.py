@@ -12,6 +12,8 @@ from include.nce.domain.errors import InputRefused
 
 SLUG = r"^[a-z0-9][a-z0-9-]{1,60}$"
 
+PLAN_HASH = r"^[0-9a-f]{8,64}$"
+
 CAMPAIGN = Param(
     "csp-commercial-2022",
     type="string",
@@ -42,6 +44,23 @@ MIGRATION_FORM = {
     ),
     "campaign": CAMPAIGN,
     "mode": MODE,
+    "plan": Param(
+        None,
+        type=["null", "string"],
+        title="Only this plan",
+        description="Hash of a plan that mode plan wrote (8 characters are enough): only what is still word "
+        "for word as it stands there is bought. Empty: the run makes its own plan.",
+        pattern=PLAN_HASH,
+    ),
+}
+
+APPROVAL_FORM = {
+    "comment": Param(
+        "",
+        type="string",
+        title="Comment",
+        description="Why you approve or reject it. It is kept with your name and the hash of the plan.",
+    ),
 }
 
 CAMPAIGN_FORM = {
@@ -102,6 +121,7 @@ class MigrationConf(_Conf):
     partner: str = Field(pattern=SLUG)
     campaign: str = Field(pattern=SLUG)
     mode: Literal["plan", "apply"] = "apply"
+    plan: str | None = Field(default=None, pattern=PLAN_HASH)
 
 
 class CampaignConf(_Conf):

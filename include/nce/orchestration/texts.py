@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from include.nce.steps.approve_plan import approve_plan
 from include.nce.steps.buy_nce import buy_nce
 from include.nce.steps.cancel_legacy import cancel_legacy
 from include.nce.steps.check_customer_mca import check_customer_mca
@@ -40,6 +41,7 @@ TEXTS: Mapping[str, str] = {
         "the date with `nce campaign move-date`: this wait follows, later and earlier."
     ),
     "plan_conversions": _read(plan_conversions),
+    "approve_plan": _read(approve_plan),
     "buy_nce": _read(buy_nce),
     "wait_for_nce": _read(confirm_nce),
     "cancel_legacy": _read(cancel_legacy),

@@ -156,6 +156,26 @@ class GateTrigger(_Wait):
         raise AssertionError("the pulse never ends by itself")
 
 
+class ApprovalTrigger(_Wait):
+    """Ends the task at once when nobody has to be asked about the plan; else a worker asks a person."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return ("include.nce.orchestration.triggers.ApprovalTrigger", {"run_id": self.run_id})
+
+    async def wait(self) -> TriggerEvent:
+        from include.nce.orchestration.pulse import pulse
+        from include.nce.steps.approve_plan import approve_plan
+
+        async with pulse() as shared:
+            standing = await approve_plan(self.run_id, ledger=shared.world.ledger)
+        self.log.info("%s", standing.sentence)
+        return TaskSuccessEvent() if standing.may_go_on else TriggerEvent({"plan_hash": standing.plan_hash})
+
+
 class CoverageTrigger(_Wait):
     """Looks at one batch until its NCE subscriptions are active, or until waiting on would withhold others.
 

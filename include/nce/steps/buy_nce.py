@@ -8,9 +8,9 @@ the single-writer lock of a subscription sends nothing for it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from include.nce.domain.campaign import Campaign
@@ -21,17 +21,11 @@ from include.nce.domain.conversion import (
     Migration,
     MigrationState,
     Route,
-    refused_from,
 )
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
-from include.nce.domain.opt_out import OptOutVerdict
-from include.nce.domain.subscription import (
-    CatalogueTarget,
-    Status,
-    Subscription,
-    SubscriptionKind,
-)
-from include.nce.steps.honour_opt_out import current_ruling
+from include.nce.domain.subscription import CatalogueTarget
+from include.nce.steps.desk import Desk
+from include.nce.steps.last_look import last_look, seats_to_buy
 from include.nce.steps.ports import (
     Answered,
     Busy,
@@ -42,7 +36,6 @@ from include.nce.steps.ports import (
     PartnerCenter,
     Purchase,
     PurchaseLine,
-    Run,
     SingleWriter,
 )
 
@@ -69,46 +62,6 @@ class BatchReport:
     unresolved: tuple[str, ...] = ()
 
 
-@dataclass
-class _Desk:
-    """What one execution of the step works with; the holdings of the customer at hand are read once."""
-
-    run: Run
-    partner_center: PartnerCenter
-    ledger: Ledger
-    clock: Clock
-    holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
-    wait_seconds: float = 0.0
-
-    async def fresh(self, customer_id: str) -> Sequence[Subscription]:
-        if customer_id not in self.holdings:
-            self.holdings.clear()
-            self.holdings[customer_id] = await self.partner_center.subscriptions_of(customer_id)
-        return self.holdings[customer_id]
-
-    async def move(
-        self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
-    ) -> None:
-        now_at = await self.clock.now()
-        for conversion in bundle:
-            await self.ledger.advance(conversion.conversion_id, state, reason, at=now_at, **facts)
-
-    async def answer(
-        self,
-        command: Command,
-        verdict: str,
-        *,
-        status: int | None = None,
-        code: int | None = None,
-        correlation_id: str | None = None,
-        body: Any = None,
-    ) -> None:
-        await self.ledger.note_answer(
-            command.command_id, at=await self.clock.now(), verdict=verdict, status=status, code=code,
-            correlation_id=correlation_id, body=body,
-        )  # fmt: skip
-
-
 async def buy_nce(
     run_id: str,
     plan_id: int,
@@ -121,13 +74,15 @@ async def buy_nce(
 ) -> BatchReport:
     """Buys the New Commerce subscription for each line of the batch, most urgent first.
 
-    Right before each purchase the opt-outs, the dates and the subscription itself are looked at once more.
-    What is already bought is left alone, so clearing this task is safe. A line that cannot be bought is
-    written down with its reason and does not stop the others; the batch turns red for it at `cancel_legacy`,
-    after the others are finished. Red here only when the ledger cannot be reached: clear it.
+    Right before each purchase the opt-outs, the dates, the approval of the plan and the subscription itself
+    are looked at once more. A line that is not as it was planned any more, in seats, dates or Microsoft's
+    validation, is not bought and waits for a new plan: start the partner again. What is already bought is
+    left alone, so clearing this task is safe. A line that cannot be bought is written down with its reason
+    and does not stop the others; the batch turns red for it at `cancel_legacy`, after the others are
+    finished. Red here only when the ledger cannot be reached: clear it.
     """
     run = await ledger.run(run_id)
-    desk = _Desk(run, partner_center, ledger, clock)
+    desk = Desk(run, partner_center, ledger, clock)
     waiting = _bundles(await ledger.batch(run_id, plan_id, batch_no))
     for attempt in range(PASSES):
         if attempt:
@@ -174,7 +129,7 @@ def _bundles(lines: Sequence[Conversion]) -> list[list[Conversion]]:
     return list(grouped.values())
 
 
-async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
+async def _settle(bundle: list[Conversion], desk: Desk) -> bool:
     """Take one bundle as far as it goes now. True when a little more time may take it further."""
     keys = [member.legacy_id for member in bundle]
     keys += [f"seats:{m.expected_product_and_sku}" for m in bundle if m.expected_product_and_sku]
@@ -186,7 +141,7 @@ async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
         return True
 
 
-async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWriter) -> bool:
+async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWriter) -> bool:
     # What is bought is left alone, also when it is only a part of the bundle.
     bundle = [member for member in whole if member.state in _NOT_BOUGHT_YET]
     if not bundle:
@@ -200,7 +155,7 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
         ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
-        stop = None if ordered else await _last_look(bundle, whole, desk, resending=sent is not None)
+        stop = None if ordered else await last_look(bundle, whole, desk, resending=sent is not None)
         if stop is not None:
             state, reason = stop
             if sent is not None:
@@ -212,82 +167,8 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
 
 
-async def _last_look(
-    bundle: Sequence[Conversion], whole: Sequence[Conversion], desk: _Desk, *, resending: bool
-) -> tuple[ConversionState, str] | None:
-    """Everything that may have changed since the plan. None: go on and buy."""
-    base = bundle[0]
-    campaign = await desk.ledger.campaign(desk.run.campaign)
-    now_at = await desk.clock.now()
-    if now_at < campaign.cut_over_at():
-        return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
-    ruling = await current_ruling(desk.run, desk.ledger)
-    verdict = ruling.for_customer(base.customer_id)
-    if verdict is OptOutVerdict.IN_TIME:
-        return ConversionState.HELD, "opted out in time: nothing is bought"
-    if verdict is OptOutVerdict.LATE:
-        return ConversionState.HELD, "an opt-out arrived after the deadline: a person decides"
-    holdings = {s.subscription_id: s for s in await desk.fresh(base.customer_id)}
-    for member in bundle:
-        stop = _still_convertible(member, holdings, campaign, now_at)
-        if stop is not None:
-            return stop
-    planned = {member.legacy_id for member in whole}
-    for held in holdings.values():
-        if held.parent_id == base.legacy_id and held.status is Status.ACTIVE and (
-            held.is_legacy and held.subscription_id not in planned
-        ):  # fmt: skip
-            return (
-                ConversionState.HELD,
-                f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
-            )
-    if base.route is Route.PURCHASE and not resending:
-        return await _bought_by_hand(bundle, holdings.values(), desk)
-    return None
-
-
-async def _bought_by_hand(
-    bundle: Sequence[Conversion], holdings: Iterable[Subscription], desk: _Desk
-) -> tuple[ConversionState, str] | None:
-    """An NCE subscription of the same product that nobody can place: neither success nor a reason to buy."""
-    ours = await desk.ledger.conversions(desk.run.run_id)
-    done = await desk.ledger.done(desk.run.campaign, desk.run.partner.partner)
-    known = {c.nce_subscription_id for c in ours} | {d.nce_subscription_id for d in done.values()}
-    orders = {c.order_id for c in ours if c.order_id is not None}
-    wanted = {m.expected_product_and_sku for m in bundle}
-    for held in holdings:
-        placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
-        alive = held.status in (Status.ACTIVE, Status.PENDING)
-        if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
-            return (
-                ConversionState.HELD,
-                f"NCE subscription {held.subscription_id} of the same product is there already: a person "
-                "confirms whether it replaces this one",
-            )
-    return None
-
-
-def _still_convertible(
-    member: Conversion, holdings: Mapping[str, Subscription], campaign: Campaign, now_at: datetime
-) -> tuple[ConversionState, str] | None:
-    successor = next((s for s in holdings.values() if s.migrated_from_id == member.legacy_id), None)
-    if successor is not None:
-        return (
-            ConversionState.BY_OTHERS,
-            f"somebody else moved it to NCE subscription {successor.subscription_id}",
-        )
-    legacy = holdings.get(member.legacy_id)
-    if legacy is None:
-        return ConversionState.REFUSED, "Partner Center does not list it any more"
-    if legacy.status is not Status.ACTIVE:
-        return ConversionState.REFUSED, f"it is {legacy.status.value}, no longer active"
-    if legacy.term_end_at is not None and now_at >= refused_from(legacy.term_end_at, campaign.safety):
-        return ConversionState.HELD, "it ends within 24 hours: a person decides about a full new term"
-    return None
-
-
 async def _migrate(
-    bundle: Sequence[Conversion], sent: Command | None, desk: _Desk, writer: SingleWriter
+    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter
 ) -> bool:
     """What was sent and not answered is sent again word for word; else what the customer holds now."""
     base = bundle[0]
@@ -316,7 +197,7 @@ async def _migrate(
     return await _send(bundle, MIGRATION, payload, send, desk, writer)
 
 
-async def _migration_payload(bundle: Sequence[Conversion], desk: _Desk) -> dict[str, Any]:
+async def _migration_payload(bundle: Sequence[Conversion], desk: Desk) -> dict[str, Any]:
     """The base first, then its add-ons; term and billing only where they differ from legacy's."""
     holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
     lines = []
@@ -325,7 +206,7 @@ async def _migration_payload(bundle: Sequence[Conversion], desk: _Desk) -> dict[
         lines.append(
             {
                 "legacy": line.legacy_id,
-                "seats": _seats(line, legacy),
+                "seats": seats_to_buy(line, legacy),
                 "term": line.term if line.term != legacy.term else None,
                 "billing": line.billing if line.billing != legacy.billing else None,
             }
@@ -333,12 +214,7 @@ async def _migration_payload(bundle: Sequence[Conversion], desk: _Desk) -> dict[
     return {"reference": bundle[0].reference, "lines": lines}
 
 
-def _seats(line: Conversion, legacy: Subscription) -> int:
-    """As many as legacy has at this moment, or more where an override asks for more: never fewer."""
-    return max(line.seats or 0, legacy.seats)
-
-
-async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, desk: _Desk) -> None:
+async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, desk: Desk) -> None:
     parts = {part.legacy_id: part for part in migration.flattened()}
     # The base comes last: as long as it is not accepted, its add-ons are looked at again.
     for member in reversed(bundle):
@@ -353,13 +229,13 @@ async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, 
         )
 
 
-async def _is_ordered(base: Conversion, sent: Command, desk: _Desk) -> bool:
+async def _is_ordered(base: Conversion, sent: Command, desk: Desk) -> bool:
     cart = await desk.partner_center.cart(base.customer_id, str(sent.payload["cart"]))
     return cart is not None and cart.ordered
 
 
 async def _purchase(
-    bundle: Sequence[Conversion], sent: Command | None, desk: _Desk, writer: SingleWriter
+    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter
 ) -> bool:
     """A cart costs nothing and expires by itself, so until a checkout was sent it is simply made anew."""
     base = bundle[0]
@@ -396,7 +272,7 @@ async def _purchase(
     return await _send(bundle, CHECKOUT, payload, send, desk, writer)
 
 
-async def _fill_cart(bundle: Sequence[Conversion], desk: _Desk) -> tuple[str, Sequence[PurchaseLine]] | None:
+async def _fill_cart(bundle: Sequence[Conversion], desk: Desk) -> tuple[str, Sequence[PurchaseLine]] | None:
     """A new cart, noted with the base. None when there is nothing to check out; the lines say why."""
     base = bundle[0]
     campaign = await desk.ledger.campaign(desk.run.campaign)
@@ -408,7 +284,7 @@ async def _fill_cart(bundle: Sequence[Conversion], desk: _Desk) -> tuple[str, Se
             why = f"no purchase mapping for offer {member.offer_id}"
             await desk.move(bundle, ConversionState.REFUSED, why)
             return None
-        lines.append(PurchaseLine(member.legacy_id, target, _seats(member, holdings[member.legacy_id])))
+        lines.append(PurchaseLine(member.legacy_id, target, seats_to_buy(member, holdings[member.legacy_id])))
     cart, _ = await desk.partner_center.create_cart(
         base.customer_id, lines, partner_mpn_id=desk.run.partner.mpn_id, request_id=str(uuid.uuid4())
     )
@@ -428,7 +304,7 @@ def _target(member: Conversion, campaign: Campaign) -> CatalogueTarget | None:
     return offer.purchase.model_copy(update={k: v for k, v in changes.items() if v is not None})
 
 
-async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, desk: _Desk) -> None:
+async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, desk: Desk) -> None:
     """A success can carry errors: each line is accepted or refused on its own, the base last."""
     refused = {fault.legacy_id: fault for fault in purchase.faults}
     for member in reversed(bundle):
@@ -452,7 +328,7 @@ async def _send(
     kind: str,
     payload: dict[str, Any],
     send: Callable[[Command], Awaitable[Answered]],
-    desk: _Desk,
+    desk: Desk,
     writer: SingleWriter,
 ) -> bool:
     """Intention, note, one send, answer. True when a little more time may help."""
@@ -487,7 +363,7 @@ def _outcome_unknown(command: Command, fault: PartnerCenterFault) -> bool:
 
 
 async def _write_failed(
-    bundle: Sequence[Conversion], command: Command, fault: PartnerCenterFault, desk: _Desk
+    bundle: Sequence[Conversion], command: Command, fault: PartnerCenterFault, desk: Desk
 ) -> bool:
     lost = _outcome_unknown(command, fault)
     await desk.answer(
@@ -515,7 +391,7 @@ async def _write_failed(
     return False
 
 
-async def _wait(bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: _Desk) -> bool:
+async def _wait(bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: Desk) -> bool:
     """Nothing was bought; the answer says how long to wait. True when this execution has that patience."""
     seconds = fault.retry_after_seconds if fault.retry_after_seconds is not None else SHORTEST_PAUSE_SECONDS
     not_before_at = await desk.clock.now() + timedelta(seconds=seconds)
@@ -525,7 +401,7 @@ async def _wait(bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: _
 
 
 async def _read_failed(
-    bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: _Desk, *, unknown: bool
+    bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: Desk, *, unknown: bool
 ) -> bool:
     """A look failed, so nothing was sent now. What was unknown before stays unknown."""
     if unknown:
@@ -540,7 +416,7 @@ async def _read_failed(
     return False
 
 
-async def _find(bundle: Sequence[Conversion], command: Command, desk: _Desk) -> bool:
+async def _find(bundle: Sequence[Conversion], command: Command, desk: Desk) -> bool:
     """Look whether the migration that was sent has arrived. True when that settles it, either way."""
     base = bundle[0]
     ours: list[Migration] = []

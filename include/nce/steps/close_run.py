@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import UNRESOLVED_STATES
+from include.nce.domain.conversion import UNRESOLVED_STATES, ConversionState
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome, worst
 from include.nce.domain.plan import outcome_of
 from include.nce.domain.readiness import Answer, Finding
-from include.nce.steps.ports import Clock, Ledger
+from include.nce.steps.ports import Clock, Ledger, Run
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     if own_failures:
         parts.append(f"Failed: {', '.join(own_failures)}; look at the log of the first one, then clear it.")
     parts.extend(f.sentence for f in blocking)
+    parts.extend(await _rejections(run, ledger))
     parts.extend(
         f"Subscription {line.legacy_id} is {line.state.value}: {line.reason.rstrip('.')}."
         for line in unresolved[:_LINES_NAMED]
@@ -63,6 +64,19 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     sentence = " ".join(parts)
     await ledger.close_run(run_id, outcome.value, sentence, at=await clock.now())
     return Closed(outcome, sentence)
+
+
+async def _rejections(run: Run, ledger: Ledger) -> list[str]:
+    """What a person said who did not want the run's plan carried out."""
+    plan_ids = {
+        line.plan_id for line in await ledger.conversions(run.run_id) if line.state is ConversionState.HELD
+    }
+    said = [
+        await ledger.approval(run.campaign, run.partner.partner, (await ledger.plan(plan_id)).hash)
+        for plan_id in plan_ids
+        if plan_id is not None
+    ]
+    return [f"{word.sentence}." for word in said if word is not None and not word.approved]
 
 
 _LINES_NAMED = 3

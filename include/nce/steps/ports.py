@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from include.nce.domain.approval import Approval, PlanOnRecord
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import Done, SubscriptionClass, Verdict
 from include.nce.domain.conversion import (
@@ -192,6 +193,8 @@ class Conversion:
     reason: str = ""
     state_since_at: datetime | None = None
     not_before_at: datetime | None = None
+    plan_id: int | None = None
+    """The plan whose terms it has: the latest that started it afresh, not one that only carries it on."""
 
 
 @dataclass(frozen=True)
@@ -267,15 +270,41 @@ class Ledger(Protocol):
         ...
 
     async def record_verdicts(
-        self, run_id: str, verdicts: Sequence[Verdict], batches: Sequence[Sequence[str]], *, at: datetime
+        self,
+        run_id: str,
+        verdicts: Sequence[Verdict],
+        batches: Sequence[Sequence[str]],
+        *,
+        at: datetime,
+        follows: PlanOnRecord | None = None,
     ) -> int:
         """Write the plan with its lines and batches, and open a conversion for each line of a batch; the
         plan's id.
 
-        Add-ons get a conversion of their own whose `base_id` is the subscription they travel with. A
-        conversion in one of `RETRIABLE_STATES` goes back to `planned`; any other keeps its state and its
-        facts.
+        Its hash is that of what it buys (`planned_lines`), or that of the plan it `follows`. Add-ons get a
+        conversion of their own whose `base_id` is the subscription they travel with. A conversion in one of
+        `RETRIABLE_STATES` goes back to `planned`; any other keeps its state and its facts.
         """
+        ...
+
+    # Plans and who agreed to them ---------------------------------------------------------------------------
+
+    async def plan(self, plan_id: int) -> PlanOnRecord: ...
+
+    async def plan_with_hash(self, campaign: str, partner: str, beginning: str) -> PlanOnRecord:
+        """The partner's latest plan whose hash begins so. Raises `InputRefused` when none or several do."""
+        ...
+
+    async def approved_plan(self, campaign: str, partner: str) -> PlanOnRecord | None:
+        """The plan a person approved last, unless a later word rejected it."""
+        ...
+
+    async def record_approval(self, campaign: str, partner: str, approval: Approval) -> None:
+        """Keep a person's word; the same word of the same person about the same plan is kept once."""
+        ...
+
+    async def approval(self, campaign: str, partner: str, plan_hash: str) -> Approval | None:
+        """The latest word on exactly this hash."""
         ...
 
     # Conversions -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from include.nce.domain.approval import Approval, ApprovalWord, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
@@ -444,3 +445,85 @@ async def test_the_same_product_of_two_customers_has_two_writers(ledger):
         ledger.single_writer(guid("other"), "seats:X") as two,
     ):
         assert await two.still_held()
+
+
+def words(plan_hash: str, word: ApprovalWord = ApprovalWord.APPROVED, by: str = "olga") -> Approval:
+    return Approval(plan_hash, word, by, AT, "looked at it")
+
+
+async def test_a_plan_is_read_back_with_the_lines_its_hash_stands_for(ledger):
+    verdicts = [
+        due("one"),
+        due("two", klass=SubscriptionClass.SCHEDULED),
+        due("three", klass=SubscriptionClass.HELD),
+    ]
+    plan_id = await ledger.record_verdicts(RUN, verdicts, [[guid("one")]], at=AT)
+    plan = await ledger.plan(plan_id)
+    assert plan.lines == planned_lines(verdicts)
+    assert (plan.is_genuine, plan.made_at, set(plan.lines)) == (True, AT, {guid("one"), guid("two")})
+
+
+async def test_a_conversion_knows_the_plan_whose_terms_it_has(ledger):
+    first = await planned(ledger, due("one"))
+    conversion = (await ledger.conversions(RUN))[0]
+    assert conversion.plan_id == first
+    second = await planned(ledger, due("one"))
+    await ledger.advance(conversion.conversion_id, ConversionState.ACCEPTED, at=AT)
+    await planned(ledger, due("one"))
+    assert (await ledger.conversion(conversion.conversion_id)).plan_id == second
+
+
+async def test_a_drifted_conversion_starts_afresh_with_the_next_plan(ledger):
+    number = await one_conversion(ledger)
+    await ledger.advance(number, ConversionState.DRIFTED, "seats 10, now 12", at=AT)
+    await planned(ledger, due("one"))
+    assert (await ledger.conversion(number)).state is ConversionState.PLANNED
+
+
+async def test_a_plan_that_follows_another_has_its_hash_and_lines(ledger):
+    dry = await ledger.plan(await ledger.record_verdicts(RUN, [due("one"), due("two")], [], at=AT))
+    follower = await ledger.record_verdicts(RUN, [due("one")], [[guid("one")]], at=LATER, follows=dry)
+    plan = await ledger.plan(follower)
+    assert (plan.hash, plan.lines, plan.made_at) == (dry.hash, dry.lines, LATER)
+    again = await ledger.record_verdicts(RUN, [due("one")], [[guid("one")]], at=LATER, follows=plan)
+    assert (await ledger.plan(again)).lines == dry.lines
+
+
+async def test_a_plan_is_found_by_the_beginning_of_its_hash(ledger):
+    plan = await ledger.plan(await planned(ledger, due("one")))
+    await planned(ledger, due("two"))
+    assert (await ledger.plan_with_hash(CAMPAIGN, "rossi", plan.hash[:8].upper())).hash == plan.hash
+
+
+@pytest.mark.parametrize("beginning", ["", "0123456789", "%"])
+async def test_what_is_not_the_beginning_of_one_hash_is_refused(ledger, beginning):
+    await planned(ledger, due("one"))
+    await planned(ledger, due("two"))
+    with pytest.raises(InputRefused, match="rossi"):
+        await ledger.plan_with_hash(CAMPAIGN, "rossi", beginning)
+
+
+async def test_a_plan_of_another_partner_is_not_found(ledger):
+    plan = await ledger.plan(await planned(ledger, due("one")))
+    with pytest.raises(InputRefused, match="verdi"):
+        await ledger.plan_with_hash(CAMPAIGN, "verdi", plan.hash)
+
+
+async def test_the_latest_word_on_exactly_this_hash_counts(ledger):
+    assert await ledger.approval(CAMPAIGN, "rossi", "one") is None
+    for said in (words("one"), words("two"), words("one", ApprovalWord.REJECTED, "bruno")):
+        await ledger.record_approval(CAMPAIGN, "rossi", said)
+    assert await ledger.approval(CAMPAIGN, "rossi", "one") == words("one", ApprovalWord.REJECTED, "bruno")
+    assert await ledger.approval(CAMPAIGN, "rossi", "two") == words("two")
+    assert await ledger.approval(CAMPAIGN, "verdi", "two") is None
+
+
+async def test_the_plan_that_was_approved_last_is_known(ledger):
+    assert await ledger.approved_plan(CAMPAIGN, "rossi") is None
+    first = await ledger.plan(await planned(ledger, due("one")))
+    second = await ledger.plan(await planned(ledger, due("two")))
+    for plan in (first, second):
+        await ledger.record_approval(CAMPAIGN, "rossi", words(plan.hash))
+    assert (await ledger.approved_plan(CAMPAIGN, "rossi")).lines == second.lines
+    await ledger.record_approval(CAMPAIGN, "rossi", words(second.hash, ApprovalWord.REJECTED))
+    assert (await ledger.approved_plan(CAMPAIGN, "rossi")).lines == first.lines

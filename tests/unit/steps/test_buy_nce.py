@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.approval import ApprovalWord
+from include.nce.domain.conversion import ConversionState, Refusal, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Status
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
 from include.nce.steps.ports import CartLineFault
 from tests.support.examples import (
     AUDIO_NCE,
+    BASIC,
     BASIC_NCE,
     CAMPAIGN,
     CUSTOMER,
@@ -492,6 +494,10 @@ async def test_what_changed_since_the_plan_is_seen_before_buying(
 
 async def test_a_subscription_without_a_term_end_is_not_stopped_by_the_last_day(world: OnePartner) -> None:
     await planned(world, legacy())
+    world.microsoft.fail("create_migration", lost)
+    world.microsoft.fail("migrations", lost, times=PASSES)
+    await world.buy()
+    world.microsoft._scripts.clear()
     world.microsoft.change(legacy_id(1), term_end_at=None)
     await world.buy()
 
@@ -520,9 +526,16 @@ async def test_an_add_on_that_ended_since_does_not_matter(world: OnePartner, rou
 
 @ROUTES
 @pytest.mark.parametrize("seats", [3, 25])
-async def test_seats_are_those_legacy_has_when_buying(world: OnePartner, route: Route, seats: int) -> None:
+async def test_changed_seats_wait_for_a_new_plan_and_are_bought_by_it(
+    world: OnePartner, route: Route, seats: int
+) -> None:
     await planned(world, of(route, seats=10))
     world.microsoft.change(legacy_id(1), seats=seats)
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
+    assert f"seats 10, now {seats}; start the partner again for a new plan" in world.conversion().reason
+    await world.plan()
     await world.buy()
     await world.finish()
 
@@ -537,7 +550,10 @@ async def test_an_override_may_ask_for_more_seats_never_for_fewer_than_legacy_ha
     world: OnePartner, route: Route, asked: int, seats: int
 ) -> None:
     wanted = campaign(overrides=[{"seats": asked, "reason": "the customer asked"}])
-    await world.convert(of(route, seats=10), document=wanted)
+    await planned(world, of(route, seats=10), document=wanted)
+    await world.approve()
+    await world.buy()
+    await world.finish()
 
     assert world.microsoft.held[world.microsoft.bought[legacy_id(1)][0]].seats == seats
 
@@ -545,6 +561,7 @@ async def test_an_override_may_ask_for_more_seats_never_for_fewer_than_legacy_ha
 async def test_only_what_differs_from_legacy_is_asked_of_a_migration(world: OnePartner) -> None:
     wanted = campaign(overrides=[{"billing": "annual", "reason": "the customer asked"}])
     await planned(world, legacy(1), add_on(2), document=wanted)
+    await world.approve()
     await world.buy()
 
     (request,) = [sent.body for sent in world.microsoft.sent_of("create_migration")]
@@ -556,6 +573,7 @@ async def test_only_what_differs_from_legacy_is_asked_of_a_migration(world: OneP
 async def test_a_purchase_names_what_to_buy_and_the_partner_of_record(world: OnePartner) -> None:
     wanted = campaign(overrides=[{"billing": "annual", "reason": "the customer asked"}])
     await planned(world, of(Route.PURCHASE), add_on(2, offer_id=SIGN_IN), document=wanted)
+    await world.approve()
     await world.buy()
 
     ((mpn_id, lines),) = [sent.body for sent in world.microsoft.sent_of("create_cart")]
@@ -714,6 +732,7 @@ async def test_a_cart_made_before_seats_changed_is_not_used(world: OnePartner) -
     world.microsoft.fail("check_out", lambda: throttled(600))
     await world.buy()
     world.microsoft.change(legacy_id(1), seats=12)
+    await world.plan()
     await world.buy()
     await world.finish()
 
@@ -845,3 +864,154 @@ async def test_an_empty_batch_is_no_error(world: OnePartner) -> None:
     )  # fmt: skip
 
     assert (report.states, report.unresolved) == ({}, ())
+
+
+ASK = campaign(approvals={"always": True})
+
+
+@ROUTES
+async def test_without_the_approval_that_policy_wants_nothing_is_bought(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route), document=ASK)
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.HELD, [])
+    assert "has to be approved, and nobody has: the campaign has every plan approved" in (
+        world.conversion().reason
+    )
+
+
+@ROUTES
+async def test_with_the_approval_of_exactly_this_plan_it_is_bought(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route), document=ASK)
+    await world.approve()
+    await world.buy()
+    await world.finish()
+
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+@ROUTES
+async def test_the_approval_of_another_plan_is_none_of_this_one(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route, seats=10), document=ASK)
+    await world.approve()
+    world.microsoft.change(legacy_id(1), seats=11)
+    await world.plan()
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.HELD, [])
+
+
+async def test_a_rejected_plan_is_not_bought_although_nobody_had_to_be_asked(world: OnePartner) -> None:
+    await planned(world, legacy())
+    await world.approve(word=ApprovalWord.REJECTED)
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.HELD, [])
+    assert "olga rejected plan" in world.conversion().reason
+
+
+async def test_a_policy_that_became_stricter_after_the_plan_is_asked_when_buying(world: OnePartner) -> None:
+    await planned(world, legacy())
+    await world.records.import_campaign(ASK, "anna", "from now on everything is approved")
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.HELD, [])
+
+
+async def test_a_plan_whose_lines_were_changed_on_record_buys_nothing(world: OnePartner) -> None:
+    await planned(world, legacy())
+    await world.approve()
+    made = world.records._plans[-1]
+    made.record = replace(
+        made.record, lines={key: replace(line, seats=500) for key, line in made.record.lines.items()}
+    )
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.HELD, [])
+
+
+async def test_what_was_approved_and_got_no_answer_is_sent_again_without_asking_twice(
+    world: OnePartner,
+) -> None:
+    await planned(world, legacy(), document=ASK)
+    await world.approve()
+    world.microsoft.fail("create_migration", lost, times=PASSES)
+    await world.buy()
+    assert world.state() is S.UNKNOWN
+    await world.plan()
+    await world.buy()
+    await world.finish()
+
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+    assert len(set(request_ids(world, "create_migration"))) == 1
+
+
+async def test_an_intention_that_was_never_sent_keeps_the_plan_it_was_made_for(world: OnePartner) -> None:
+    await planned(world, legacy(), document=ASK)
+    await world.approve()
+    line = world.conversion()
+    await world.records.intend(line.conversion_id, "create_migration", {}, at=world.clock.now_at)
+    await world.records.advance(line.conversion_id, S.SENT, at=world.clock.now_at)
+    await world.plan()
+    await world.buy()
+    await world.finish()
+
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+@ROUTES
+async def test_a_term_end_that_moved_waits_for_a_new_plan(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    world.microsoft.change(legacy_id(1), term_end_at=at("2022-07-22 08:00"))
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
+    assert "term end 2022-07-20 08:00 UTC, now 2022-07-22 08:00 UTC" in world.conversion().reason
+
+
+async def test_one_drifted_line_keeps_only_its_own_bundle(world: OnePartner) -> None:
+    await planned(world, legacy(1), add_on(2), legacy(3))
+    world.microsoft.change(legacy_id(2), seats=5)
+    await world.buy()
+
+    assert [world.state(number) for number in (1, 2, 3)] == [S.DRIFTED, S.DRIFTED, S.ACCEPTED]
+
+
+async def test_a_fresh_plan_is_not_validated_again(world: OnePartner) -> None:
+    await planned(world, legacy())
+    asked = world.microsoft.asked["validate_migration"]
+    await world.buy()
+
+    assert world.microsoft.asked["validate_migration"] == asked
+
+
+async def test_a_plan_that_waited_is_validated_again_and_bought(world: OnePartner) -> None:
+    await planned(world, legacy(), document=ASK)
+    await world.approve()
+    world.clock.advance(hours=5)
+    asked = world.microsoft.asked["validate_migration"]
+    await world.buy()
+
+    assert (world.state(), world.microsoft.asked["validate_migration"]) == (S.ACCEPTED, asked + 1)
+
+
+async def test_what_microsoft_refuses_by_now_waits_for_a_new_plan(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.clock.advance(hours=5)
+    world.microsoft.refusals[legacy_id(1)] = (Refusal(3, "a promotion"),)
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
+    assert "Microsoft refuses it now: a promotion (code 3)" in world.conversion().reason
+
+
+async def test_what_would_become_another_product_by_now_waits_for_a_new_plan(world: OnePartner) -> None:
+    await planned(world, legacy())
+    world.clock.advance(hours=5)
+    world.microsoft.catalogue[BASIC] = "CFQ7TTC0LH99:0001"
+    await world.buy()
+
+    assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
+    assert "CFQ7TTC0LH99:0001" in world.conversion().reason

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from include.nce.domain.approval import ApprovalWord
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Finding, MpaState, MpaStatus, Owner, cannot_tell
 from include.nce.steps.close_run import Closed, close_run
@@ -44,6 +45,17 @@ async def test_what_waits_for_its_window_is_scheduled(world: OnePartner) -> None
     await world.convert(legacy(1), legacy(2, term_end_at=at("2023-03-01 08:00")))
 
     assert (await closed(world)).outcome is O.SCHEDULED
+
+
+async def test_a_rejected_plan_is_held_and_the_run_says_who_rejected_it(world: OnePartner) -> None:
+    await world.begin(legacy(1))
+    await world.plan()
+    await world.approve(word=ApprovalWord.REJECTED)
+    await world.buy()
+    result = await closed(world)
+
+    assert result.outcome is O.PARTLY_HELD
+    assert result.sentence.startswith("olga rejected plan ")
 
 
 async def test_a_partner_without_subscriptions_has_nothing_to_do(world: OnePartner) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from include.nce.domain.conversion import ConversionState, Refusal
+from include.nce.domain.errors import InputRefused
 from include.nce.domain.readiness import Answer, MpaState, MpaStatus, ResellerLink
 from include.nce.domain.subscription import Status
 from include.nce.ledger.tables import DecisionKind
@@ -246,3 +247,89 @@ async def test_a_migration_by_hand_is_a_success(world: OnePartner) -> None:
     )
 
     assert (await world.plan()).classes == {"not_legacy": 1, "already_migrated": 1}
+
+
+ASK = campaign(approvals={"always": True})
+
+
+async def test_the_same_holdings_make_the_same_hash(world: OnePartner) -> None:
+    await world.begin(legacy(1), add_on(2), legacy(3, offer_id=IDENTITY))
+
+    assert (await world.plan()).hash == (await world.plan()).hash
+
+
+async def test_other_terms_make_another_hash(world: OnePartner) -> None:
+    await world.begin(legacy(1))
+    before = await world.plan()
+    wanted = campaign(overrides=[{"seats": 12, "reason": "the customer asked"}])
+    await world.records.import_campaign(wanted, "anna", "more seats")
+
+    assert (await world.plan()).hash != before.hash
+
+
+async def test_what_a_dry_run_planned_is_what_the_real_one_carries_out(world: OnePartner) -> None:
+    await world.begin(legacy(1), legacy(2), mode="plan")
+    dry = await world.plan()
+    await world.reopen("apply")
+    real = await world.plan(only_plan=dry.hash[:8])
+
+    assert (real.hash, real.classes, real.batches) == (dry.hash, {"due": 2}, 1)
+
+
+async def test_what_changed_since_the_dry_run_waits_for_a_new_plan(world: OnePartner) -> None:
+    await world.begin(legacy(1), legacy(2), mode="plan")
+    dry = await world.plan()
+    world.microsoft.change(legacy_id(2), seats=99)
+    await world.reopen("apply")
+    real = await world.plan(only_plan=dry.hash)
+    await world.buy()
+    await world.finish()
+
+    assert (real.hash, real.classes) == (dry.hash, {"held": 1, "due": 1})
+    assert (world.state(1), world.bought(2)) == (ConversionState.CONVERTED, 0)
+
+
+async def test_what_the_dry_run_did_not_know_waits_for_a_new_plan(world: OnePartner) -> None:
+    await world.begin(legacy(1), mode="plan")
+    dry = await world.plan()
+    world.microsoft.hold(legacy(2))
+    await world.reopen("apply")
+
+    assert (await world.plan(only_plan=dry.hash)).classes == {"held": 1, "due": 1}
+
+
+async def test_a_plan_that_nobody_made_is_refused(world: OnePartner) -> None:
+    await world.begin(legacy(1))
+
+    with pytest.raises(InputRefused, match="0123abcd"):
+        await world.plan(only_plan="0123abcd")
+
+
+async def test_an_approval_covers_what_comes_due_later_under_the_same_terms(world: OnePartner) -> None:
+    later = legacy(2, term_end_at=at("2022-08-20 08:00"))
+    await world.begin(legacy(1), later, document=ASK)
+    first = await world.plan()
+    await world.approve()
+    await world.buy()
+    await world.finish()
+    world.clock.advance(hours=24 * 30)
+    second = await world.plan()
+    await world.buy()
+    await world.finish()
+
+    assert (second.hash, second.classes["due"], second.classes["converted"]) == (first.hash, 1, 1)
+    assert world.state(2) is ConversionState.CONVERTED
+
+
+async def test_an_approval_says_nothing_of_what_changed_since(world: OnePartner) -> None:
+    later = legacy(2, term_end_at=at("2022-08-20 08:00"))
+    await world.begin(legacy(1), later, document=ASK)
+    first = await world.plan()
+    await world.approve()
+    world.clock.advance(hours=24 * 30)
+    world.microsoft.change(legacy_id(2), seats=11)
+    second = await world.plan()
+    await world.buy()
+
+    assert second.hash != first.hash
+    assert (world.state(2), world.bought(2)) == (ConversionState.HELD, 0)

@@ -1,0 +1,134 @@
+"""`approve_plan`: where policy wants it, a person decides between the plan and everything it buys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from include.nce.domain.approval import (
+    Approval,
+    ApprovalWord,
+    PlannedLine,
+    PlanOnRecord,
+    reasons_to_ask,
+)
+from include.nce.domain.campaign import Campaign
+from include.nce.domain.conversion import ConversionState, Route, last_safe_start_at
+from include.nce.steps.ports import Clock, Conversion, Ledger, Run
+
+LINES_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a run may go on to buy, why, and otherwise what a person is asked (in Markdown)."""
+
+    may_go_on: bool
+    sentence: str
+    plan_hash: str = ""
+    subject: str = ""
+    body: str = ""
+
+
+async def approve_plan(run_id: str, *, ledger: Ledger) -> Standing:
+    """Has a person approve the plan, where the campaign's policy says that somebody has to.
+
+    Green at once: nobody has to, or this very plan was approved before. Waiting for input: look at the plan
+    under *Required actions*, and approve or reject it; the answer is bound to the plan's hash and names who
+    gave it. Rejected: nothing of the plan is bought, what follows is skipped, and its subscriptions are held.
+    Clearing this task asks again only about a plan that is not approved.
+    """
+    run = await ledger.run(run_id)
+    lines = [line for line in await ledger.conversions(run_id) if line.state is ConversionState.PLANNED]
+    if run.mode != "apply" or not lines or lines[0].plan_id is None:
+        return Standing(True, "Nothing is bought by this plan: nobody has to approve it.")
+    campaign = await ledger.campaign(run.campaign)
+    plan = await ledger.plan(lines[0].plan_id)
+    said = await ledger.approval(run.campaign, run.partner.partner, plan.hash)
+    if said is not None and said.approved:
+        return Standing(True, f"{said.decided_by} approved plan {plan.short_hash} on {_moment(said.at)}.")
+    reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
+    if said is None and not reasons:
+        return Standing(True, f"Nobody has to approve plan {plan.short_hash} by the campaign's policy.")
+    why = "; ".join([*reasons, *([f"{said.decided_by} rejected it before"] if said else [])])
+    return Standing(
+        False,
+        f"A person has to approve plan {plan.short_hash}: {why}.",
+        plan.hash,
+        f"{run.partner.name}: buy {len(plan.lines)} subscriptions?",
+        _question(run, plan, lines, campaign, why),
+    )
+
+
+async def record_answer(
+    run_id: str,
+    plan_hash: str,
+    *,
+    approved: bool,
+    decided_by: str,
+    comment: str = "",
+    ledger: Ledger,
+    clock: Clock,
+) -> str:
+    """Put a person's answer on record before anything follows from it; what happened, in a sentence."""
+    run = await ledger.run(run_id)
+    now_at = await clock.now()
+    word = ApprovalWord.APPROVED if approved else ApprovalWord.REJECTED
+    said = Approval(plan_hash, word, decided_by, now_at, comment.strip())
+    await ledger.record_approval(run.campaign, run.partner.partner, said)
+    if not approved:
+        for line in await ledger.conversions(run_id):
+            if line.state is ConversionState.PLANNED:
+                await ledger.advance(line.conversion_id, ConversionState.HELD, said.sentence, at=now_at)
+    return said.sentence
+
+
+def _question(run: Run, plan: PlanOnRecord, now: Sequence[Conversion], campaign: Campaign, why: str) -> str:
+    lines = sorted(plan.lines.values(), key=lambda line: (line.term_end_at is None, line.term_end_at))
+    routes = Counter(line.route for line in lines)
+    ends = [last_safe_start_at(line.term_end_at, campaign.safety) for line in lines if line.term_end_at]
+    parts = [
+        f"**Plan {plan.short_hash}** of {run.partner.name} would buy **{len(lines)} subscriptions with "
+        f"{sum(line.bought_seats for line in lines)} seats** and end as many in legacy: "
+        f"{routes[Route.MIGRATE]} by Microsoft's migration, {routes[Route.PURCHASE]} by purchase and "
+        f"suspension. {len(now)} of them now, the others when their window opens.",
+        f"Somebody is asked because: {why}.",
+    ]
+    if ends:
+        parts.append(f"Decide by **{_moment(min(ends))}**: the last safe start of the first of them.")
+    parts.append(_table(lines[:LINES_SHOWN], campaign))
+    if len(lines) > LINES_SHOWN:
+        parts.append(f"And {len(lines) - LINES_SHOWN} more: `nce plan {run.partner.partner}` shows them all.")
+    return "\n\n".join(parts)
+
+
+def _table(lines: Sequence[PlannedLine], campaign: Campaign) -> str:
+    rows = [
+        "| Offer | Customer | Seats | Term | Billing | Term end (UTC) | Route |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        offer = campaign.offer(line.offer_id)
+        cells = (
+            offer.name if offer else line.offer_id,
+            line.customer_id,
+            _change(str(line.legacy_seats), str(line.bought_seats)),
+            _change(line.legacy_term, line.term),
+            _change(line.legacy_billing, line.billing),
+            _moment(line.term_end_at) if line.term_end_at else "-",
+            line.route.value,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _change(legacy: str | None, bought: str | None) -> str:
+    if bought is None or bought == legacy:
+        return legacy or "-"
+    return f"{legacy or '-'} → **{bought}**"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,60 @@
+"""What one execution of `buy_nce` works with: its run, the world, and what was read of it a moment ago."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from include.nce.domain.approval import PlanOnRecord
+from include.nce.domain.conversion import ConversionState
+from include.nce.domain.subscription import Subscription
+from include.nce.steps.ports import Clock, Command, Conversion, Ledger, PartnerCenter, Run
+
+
+@dataclass
+class Desk:
+    """What one execution of the step works with; the holdings of the customer at hand are read once."""
+
+    run: Run
+    partner_center: PartnerCenter
+    ledger: Ledger
+    clock: Clock
+    holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
+    plans: dict[int, PlanOnRecord] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+
+    async def plan_of(self, conversion: Conversion) -> PlanOnRecord | None:
+        if conversion.plan_id is None:
+            return None
+        if conversion.plan_id not in self.plans:
+            self.plans[conversion.plan_id] = await self.ledger.plan(conversion.plan_id)
+        return self.plans[conversion.plan_id]
+
+    async def fresh(self, customer_id: str) -> Sequence[Subscription]:
+        if customer_id not in self.holdings:
+            self.holdings.clear()
+            self.holdings[customer_id] = await self.partner_center.subscriptions_of(customer_id)
+        return self.holdings[customer_id]
+
+    async def move(
+        self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
+    ) -> None:
+        now_at = await self.clock.now()
+        for conversion in bundle:
+            await self.ledger.advance(conversion.conversion_id, state, reason, at=now_at, **facts)
+
+    async def answer(
+        self,
+        command: Command,
+        verdict: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        correlation_id: str | None = None,
+        body: Any = None,
+    ) -> None:
+        await self.ledger.note_answer(
+            command.command_id, at=await self.clock.now(), verdict=verdict, status=status, code=code,
+            correlation_id=correlation_id, body=body,
+        )  # fmt: skip

@@ -1,0 +1,192 @@
+"""The last look before a purchase: everything that may have changed since the plan.
+
+It only reads. A gate that opened, a check that was green and a plan that was approved are no protection by
+the time something is bought; what is looked at here, seconds before each purchase, is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from include.nce.domain.approval import PlanOnRecord, reasons_to_ask, why_drifted
+from include.nce.domain.campaign import Campaign
+from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
+from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
+from include.nce.steps.desk import Desk
+from include.nce.steps.honour_opt_out import current_ruling
+from include.nce.steps.ports import Conversion
+
+Stop = tuple[ConversionState, str]
+"""The state in which a line stays unbought, and why."""
+VALIDATED_FOR = timedelta(hours=1)
+"""How long Microsoft's validation in the plan is good for; a plan that waited longer is validated again."""
+
+
+async def last_look(
+    bundle: Sequence[Conversion], whole: Sequence[Conversion], desk: Desk, *, resending: bool
+) -> Stop | None:
+    """What stops the purchase of `bundle`, the members of `whole` that are not bought yet. None: buy.
+
+    `resending`: it was sent before and got no answer. What is sent again is that very request, so what it was
+    planned and approved as is not asked any more; what forbids a purchase altogether is.
+    """
+    campaign = await desk.ledger.campaign(desk.run.campaign)
+    now_at = await desk.clock.now()
+    stop = await _policy_forbids(bundle[0], campaign, now_at, desk)
+    plan = None if resending else await desk.plan_of(bundle[0])
+    if stop is None and not resending:
+        stop = await _not_approved(plan, campaign, desk)
+    if stop is not None:
+        return stop
+    holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
+    stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
+    if stop is None and plan is not None:
+        stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)
+    if stop is None and not resending and bundle[0].route is Route.PURCHASE:
+        stop = await _bought_by_hand(bundle, holdings.values(), desk)
+    return stop
+
+
+async def _policy_forbids(base: Conversion, campaign: Campaign, now_at: datetime, desk: Desk) -> Stop | None:
+    if now_at < campaign.cut_over_at():
+        return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
+    ruling = await current_ruling(desk.run, desk.ledger)
+    verdict = ruling.for_customer(base.customer_id)
+    if verdict is OptOutVerdict.IN_TIME:
+        return ConversionState.HELD, "opted out in time: nothing is bought"
+    if verdict is OptOutVerdict.LATE:
+        return ConversionState.HELD, "an opt-out arrived after the deadline: a person decides"
+    return None
+
+
+async def _not_approved(plan: PlanOnRecord | None, campaign: Campaign, desk: Desk) -> Stop | None:
+    """Whether today's policy wants an approval of exactly this plan, and whether there is one."""
+    if plan is None or not plan.is_genuine:
+        return ConversionState.HELD, "no plan with a valid hash stands behind it: start the partner again"
+    said = await desk.ledger.approval(desk.run.campaign, desk.run.partner.partner, plan.hash)
+    if said is not None and not said.approved:
+        return ConversionState.HELD, said.sentence
+    reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
+    if reasons and said is None:
+        return (
+            ConversionState.HELD,
+            f"plan {plan.short_hash} has to be approved, and nobody has: {'; '.join(reasons)}",
+        )
+    return None
+
+
+def _not_convertible(
+    bundle: Sequence[Conversion],
+    whole: Sequence[Conversion],
+    holdings: Mapping[str, Subscription],
+    campaign: Campaign,
+    now_at: datetime,
+) -> Stop | None:
+    for member in bundle:
+        stop = _still_convertible(member, holdings, campaign, now_at)
+        if stop is not None:
+            return stop
+    planned = {member.legacy_id for member in whole}
+    for held in holdings.values():
+        if held.parent_id == bundle[0].legacy_id and held.status is Status.ACTIVE and (
+            held.is_legacy and held.subscription_id not in planned
+        ):  # fmt: skip
+            return (
+                ConversionState.HELD,
+                f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
+            )
+    return None
+
+
+async def _not_as_planned(
+    bundle: Sequence[Conversion],
+    plan: PlanOnRecord,
+    holdings: Mapping[str, Subscription],
+    now_at: datetime,
+    desk: Desk,
+) -> Stop | None:
+    """How what would be bought now differs from what was planned; asks Microsoft when the plan is old."""
+    why: str | None = None
+    for member in bundle:
+        planned = plan.lines.get(member.legacy_id)
+        if planned is None:
+            why = why or f"{member.legacy_id} is not in plan {plan.short_hash}"
+        elif changed := why_drifted(planned, holdings[member.legacy_id]):
+            why = why or f"{member.legacy_id} is not as plan {plan.short_hash} has it: {changed}"
+    if why is None and bundle[0].route is Route.MIGRATE and now_at - plan.made_at > VALIDATED_FOR:
+        why = await _validated_otherwise(bundle, holdings, desk)
+    return (
+        None if why is None else (ConversionState.DRIFTED, f"{why}; start the partner again for a new plan")
+    )
+
+
+async def _validated_otherwise(
+    bundle: Sequence[Conversion], holdings: Mapping[str, Subscription], desk: Desk
+) -> str | None:
+    eligibility = await desk.partner_center.validate_migration(_asked_for(bundle[0], holdings))
+    if not eligibility.all_eligible:
+        named = "; ".join(f"{r.description} (code {r.code})" for r in eligibility.all_refusals())
+        return f"Microsoft refuses it now: {named or 'without a reason'}"
+    item = eligibility.catalogue_item
+    expected = bundle[0].expected_product_and_sku
+    if item is not None and expected is not None and not item.upper().startswith(expected):
+        return f"Microsoft would now turn it into {item}, planned was {expected}"
+    return None
+
+
+def _asked_for(line: Conversion, holdings: Mapping[str, Subscription]) -> ConversionRequest:
+    legacy = holdings[line.legacy_id]
+    return ConversionRequest(
+        legacy_id=line.legacy_id,
+        customer_id=line.customer_id,
+        term=line.term if line.term != legacy.term else None,
+        billing=line.billing if line.billing != legacy.billing else None,
+        seats=seats_to_buy(line, legacy),
+    )
+
+
+async def _bought_by_hand(
+    bundle: Sequence[Conversion], holdings: Iterable[Subscription], desk: Desk
+) -> Stop | None:
+    """An NCE subscription of the same product that nobody can place: neither success nor a reason to buy."""
+    ours = await desk.ledger.conversions(desk.run.run_id)
+    done = await desk.ledger.done(desk.run.campaign, desk.run.partner.partner)
+    known = {c.nce_subscription_id for c in ours} | {d.nce_subscription_id for d in done.values()}
+    orders = {c.order_id for c in ours if c.order_id is not None}
+    wanted = {m.expected_product_and_sku for m in bundle}
+    for held in holdings:
+        placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
+        alive = held.status in (Status.ACTIVE, Status.PENDING)
+        if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
+            return (
+                ConversionState.HELD,
+                f"NCE subscription {held.subscription_id} of the same product is there already: a person "
+                "confirms whether it replaces this one",
+            )
+    return None
+
+
+def _still_convertible(
+    member: Conversion, holdings: Mapping[str, Subscription], campaign: Campaign, now_at: datetime
+) -> Stop | None:
+    successor = next((s for s in holdings.values() if s.migrated_from_id == member.legacy_id), None)
+    if successor is not None:
+        return (
+            ConversionState.BY_OTHERS,
+            f"somebody else moved it to NCE subscription {successor.subscription_id}",
+        )
+    legacy = holdings.get(member.legacy_id)
+    if legacy is None:
+        return ConversionState.REFUSED, "Partner Center does not list it any more"
+    if legacy.status is not Status.ACTIVE:
+        return ConversionState.REFUSED, f"it is {legacy.status.value}, no longer active"
+    if legacy.term_end_at is not None and now_at >= refused_from(legacy.term_end_at, campaign.safety):
+        return ConversionState.HELD, "it ends within 24 hours: a person decides about a full new term"
+    return None
+
+
+def seats_to_buy(line: Conversion, legacy: Subscription) -> int:
+    """As many as legacy has at this moment, or more where an override asks for more: never fewer."""
+    return max(line.seats or 0, legacy.seats)
