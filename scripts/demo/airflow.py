@@ -22,10 +22,16 @@ OUR_DAGS = "nce\\_%"
 AT_WORK = ("scheduled", "queued", "running", "up_for_retry", "restarting")
 
 _BUSY = """
-select exists (select from task_instance where state = any(%s) and dag_id like %s)
+select exists (
+        select from task_instance
+        where dag_id like %s and (state = any(%s) or (task_id, state) = ('approve_plan', 'awaiting_input')))
     or exists (
         select from dag_run join dag using (dag_id)
         where dag_run.state = 'queued' and dag_id like %s and not dag.is_paused)
+"""
+_ASKS = """
+select array_agg(run_id order by run_id) from task_instance
+where (task_id, state) = ('approve_plan', 'awaiting_input') and dag_id like %s
 """
 _RED = "select count(*) from task_instance where state = 'failed' and dag_id like %s"
 
@@ -104,8 +110,12 @@ class Workload:
     metadata: URL
 
     def at_work(self) -> bool:
-        """Whether any task is about to run, runs or is to be tried again, or any run is about to begin."""
-        return bool(self._ask(_BUSY, [list(AT_WORK), OUR_DAGS, OUR_DAGS]))
+        """Whether a task is about to run, runs, is tried again or asks about a plan, or a run begins."""
+        return bool(self._ask(_BUSY, [OUR_DAGS, list(AT_WORK), OUR_DAGS]))
+
+    def plans_to_approve(self) -> list[str]:
+        """The runs whose plan waits for a person's approval."""
+        return list(self._ask(_ASKS, [OUR_DAGS]) or [])
 
     def reds(self) -> int:
         """How many tasks stand red and wait for somebody."""

@@ -167,10 +167,12 @@ class Follow:
             self.airflow.start_campaign(RUN_ID, {"campaign": CAMPAIGN, "mode": "apply"})
 
     def _act(self) -> None:
-        """Let the campaign begin once all partner runs exist; enter what has come in by now."""
+        """Let the campaign begin once all partner runs exist; enter what came in, approve what is asked."""
         self._enrolled = self._enrolled or self._is_enrolled()
         if self._enrolled:
             self._make_entries()
+            for run_id in self.work.plans_to_approve():
+                self.desk.approve(run_id)
             self.keeper.release()
         self._clock = self.simulator.clock()
         if self._clock.ended and self._ended_s is None:

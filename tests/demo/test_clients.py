@@ -175,7 +175,7 @@ def workload(empty_database: str) -> Iterator[tuple[Workload, Callable[[str], No
         def execute(statement: str) -> None:
             connection.execute(statement.encode())
 
-        execute("create table task_instance (dag_id text, state text)")
+        execute("create table task_instance (dag_id text, state text, task_id text, run_id text)")
         execute("create table dag_run (dag_id text, state text)")
         execute("create table dag (dag_id text, is_paused boolean)")
         execute("insert into dag values ('nce_campaign', false), ('nce_paused', true)")
@@ -207,6 +207,16 @@ def test_a_run_about_to_begin_is_work_unless_its_dag_is_paused(
     work, execute = workload
     execute(f"insert into dag_run values ('{dag}', 'queued')")
     assert work.at_work() is busy
+
+
+@pytest.mark.parametrize(("task", "asked"), [("approve_plan", True), ("confirm_rerun", False)])
+def test_a_plan_that_waits_for_approval_is_work_for_the_desk(
+    workload: tuple[Workload, Callable[[str], None]], task: str, asked: bool
+) -> None:
+    work, execute = workload
+    execute(f"insert into task_instance values ('nce_campaign', 'awaiting_input', '{task}', 'one')")
+    assert work.plans_to_approve() == (["one"] if asked else [])
+    assert work.at_work() is asked
 
 
 def test_reds_are_the_failed_tasks_of_our_dags(workload: tuple[Workload, Callable[[str], None]]) -> None:

@@ -43,6 +43,8 @@ class World:
     done: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
     broken: str | None = None
+    asking: list[str] = field(default_factory=list)
+    approved: list[str] = field(default_factory=list)
     repairs: int = 0
     taken_down: bool = False
     silent: bool = False
@@ -93,6 +95,9 @@ class World:
     def reds(self) -> int:
         return 0
 
+    def plans_to_approve(self) -> list[str]:
+        return [run_id for run_id in self.asking if run_id not in self.approved]
+
     # the stack
 
     def fault(self) -> str | None:
@@ -112,6 +117,9 @@ class World:
 
     def is_made(self, entry: Entry) -> bool:
         return any(made == entry for made, _ in self.entered)
+
+    def approve(self, run_id: str) -> None:
+        self.approved.append(run_id)
 
     def make(self, entry: Entry) -> None:
         self.entered.append((entry, self.now_at))
@@ -166,6 +174,12 @@ def test_it_goes_to_the_end_of_the_story(world: World) -> None:
     _follow(world).to_the_end()
     assert world.now_at == ENDS_AT
     assert world.started == [(RUN_ID, {"campaign": "csp-commercial-2022", "mode": "apply"})]
+
+
+def test_a_plan_that_waits_for_approval_is_approved_once(world: World) -> None:
+    world.asking = ["csp-commercial-2022__rossi-informatica"]
+    _follow(world).to_the_end()
+    assert world.approved == world.asking
 
 
 def test_the_roster_that_is_named_goes_to_the_campaign(world: World) -> None:

@@ -55,6 +55,7 @@ ORDERS = {"rifugi": 1, "mulini": 1}
 GREEN, RED, PINK, PURPLE = "success", "failed", "skipped", "deferred"
 _CHECKS = ("check_mpa", "check_indirect_provider_link", "check_mpn_id", "check_customer_mca")
 _CONVERT = ("convert.buy_nce", "convert.wait_for_nce", "convert.cancel_legacy")
+_PLANNED = dict.fromkeys(("plan_conversions", "approve_plan"), GREEN)
 _BEFORE_THE_PLAN = dict.fromkeys(
     ("open_run", *_CHECKS, "wait_for_opt_out_deadline", "honour_opt_out", "wait_for_cut_over"), GREEN
 )
@@ -65,7 +66,9 @@ def _batches(count: int) -> dict[str, str]:
 
 
 def _waiting(**checks: str) -> dict[str, str | None]:
-    later = ("honour_opt_out", "wait_for_cut_over", "plan_conversions", *_CONVERT, "close_run")
+    later = (
+        "honour_opt_out", "wait_for_cut_over", "plan_conversions", "approve_plan", *_CONVERT, "close_run",
+    )  # fmt: skip
     begun = dict.fromkeys(("open_run", *_CHECKS), GREEN)
     return {**begun, "wait_for_opt_out_deadline": PURPLE, **dict.fromkeys(later), **checks}
 
@@ -79,21 +82,23 @@ WAITING: dict[str, dict[str, str | None]] = {
 }
 """Every task of every partner's run in June; None: not yet looked at."""
 TASKS: dict[str, dict[str, str]] = {
-    CONVERTED: {**_BEFORE_THE_PLAN, "plan_conversions": GREEN, **_batches(2), "close_run": GREEN},
+    CONVERTED: {**_BEFORE_THE_PLAN, **_PLANNED, **_batches(2), "close_run": GREEN},
     OPTED_OUT: {
         **_BEFORE_THE_PLAN,
-        **dict.fromkeys(("honour_opt_out", "wait_for_cut_over", "plan_conversions", *_CONVERT), PINK),
+        **dict.fromkeys(
+            ("honour_opt_out", "wait_for_cut_over", "plan_conversions", "approve_plan", *_CONVERT), PINK
+        ),
         "close_run": GREEN,
     },
     BLOCKED: {
         **_BEFORE_THE_PLAN,
         "check_mpa": RED,
-        "plan_conversions": GREEN,
+        **_PLANNED,
         **dict.fromkeys(_CONVERT, PINK),
         "close_run": RED,
     },
-    LATE: {**_BEFORE_THE_PLAN, "plan_conversions": GREEN, **_batches(2), "close_run": GREEN},
-    MIXED: {**_BEFORE_THE_PLAN, "plan_conversions": GREEN, **_batches(1), "close_run": GREEN},
+    LATE: {**_BEFORE_THE_PLAN, **_PLANNED, **_batches(2), "close_run": GREEN},
+    MIXED: {**_BEFORE_THE_PLAN, **_PLANNED, **_batches(1), "close_run": GREEN},
 }
 """Every task of every partner's run at the end: purple has become green, red or pink."""
 RUNS = {CONVERTED: GREEN, OPTED_OUT: GREEN, BLOCKED: RED, LATE: GREEN, MIXED: GREEN}

@@ -36,12 +36,23 @@ class FakeAirflow:
     looks: int = 0
     refusal: Any = None
     forbidden: bool = False
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    """Required actions, as Airflow lists them; `ask` adds one, an answer takes it away."""
+    answers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    may_answer: bool = True
     on_run: Callable[[str], None] = lambda run_id: None
     address: str = ""
 
     def begin(self, run_id: str) -> None:
         self.runs[run_id] = {"state": "queued", "looks": self.looks}
         self.on_run(run_id)
+
+    def ask(self, run_id: str, subject: str, body: str = "", dag_id: str = "nce_partner_migration") -> None:
+        """A task of this run waits for a person's word."""
+        task = {"dag_id": dag_id, "dag_run_id": run_id, "task_id": "approve_plan", "map_index": -1}
+        self.questions.append(
+            {"task_instance": task, "subject": subject, "body": body, "created_at": "2022-07-11T08:00:00Z"}
+        )
 
     def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         """Status and body of one request."""
@@ -54,6 +65,8 @@ class FakeAirflow:
         if self.forbidden:
             return 403, {"detail": "Forbidden"}
         words = [unquote(word) for word in parts.path.removeprefix("/api/v2/dags/").split("/")]
+        if words[-1] == "hitlDetails":
+            return self._hitl(method, words, body, parse_qs(parts.query))
         if words[0] not in self.dags:
             return 404, {"detail": f"The Dag with ID: `{words[0]}` was not found"}
         if len(words) == 1:
@@ -84,6 +97,23 @@ class FakeAirflow:
         self.begin(body["dag_run_id"])
         return 200, {"dag_run_id": body["dag_run_id"], "state": "queued"}
 
+    def _hitl(
+        self, method: str, words: list[str], body: Any, wanted: dict[str, list[str]]
+    ) -> tuple[int, Any]:
+        if method == "GET":
+            assert (words[:3], wanted["response_received"]) == (["~", "dagRuns", "~"], ["false"])
+            offset, limit = int(wanted["offset"][0]), int(wanted["limit"][0])
+            page = self.questions[offset : offset + limit]
+            return 200, {"hitl_details": page, "total_entries": len(self.questions)}
+        if not self.may_answer:
+            return 403, {"detail": "Forbidden"}
+        asked = [q for q in self.questions if q["task_instance"]["dag_run_id"] == words[2]]
+        if not asked:
+            return 409, {"detail": "already been updated"}
+        self.questions.remove(asked[0])
+        self.answers.append((words[2], body))
+        return 200, {"responded_at": "2022-07-11T09:00:00Z"}
+
     def _tasks(self, wanted: dict[str, list[str]]) -> dict[str, Any]:
         found = [
             {"task_id": task, "state": state}
@@ -110,7 +140,7 @@ def serving(answer: Callable[[str, str, Any, str | None], tuple[int, Any]]) -> I
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_POST = _serve
+        do_GET = do_POST = do_PATCH = _serve
 
         def log_message(self, *words: Any) -> None:
             pass

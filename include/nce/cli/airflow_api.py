@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -30,6 +32,18 @@ PASSWORD_VARIABLE = "NCE_AIRFLOW_PASSWORD"  # noqa: S105 - the variable's name
 
 class RunExists(Exception):
     """A run of this id is there already."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a task to a person; the body is Markdown."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    subject: str
+    body: str
+    asked_at: datetime
 
 
 class AirflowApi:
@@ -133,6 +147,32 @@ class AirflowApi:
         answer = self._send("GET", f"{_run(dag_id, run_id)}/taskInstances?state=failed&limit={PAGE}")
         return sorted({str(task["task_id"]) for task in self._accepted(answer, dag_id)["task_instances"]})
 
+    def questions(self) -> list[Question]:
+        """What waits for a person's word in our DAGs, oldest first (Airflow's required actions)."""
+        found: list[Question] = []
+        while True:
+            answer = self._send(
+                "GET",
+                f"{_dag('~')}/dagRuns/~/hitlDetails?response_received=false&dag_id_prefix_pattern=nce_"
+                f"&state=awaiting_input&order_by=created_at&limit={PAGE}&offset={len(found)}",
+            )
+            page = self._accepted(answer, "its required actions")["hitl_details"]
+            found += [_question(detail) for detail in page]
+            if len(page) < PAGE:
+                return found
+
+    def answer(self, question: Question, option: str, comment: str) -> None:
+        """Answer as the signed-in user. Raises `Unavailable` when somebody was faster or may not be asked."""
+        path = (
+            f"{_run(question.dag_id, question.run_id)}/taskInstances/{quote(question.task_id)}/-1/hitlDetails"
+        )
+        answer = self._send("PATCH", path, {"chosen_options": [option], "params_input": {"comment": comment}})
+        if answer.status_code == 409:
+            raise Unavailable(f"Somebody has answered {question.run_id} already; see nce approval list.")
+        if answer.status_code == 403:
+            raise Unavailable(f"User {self._user} may not answer it; use an account with the role Op.")
+        self._accepted(answer, question.dag_id)
+
     def page(self, dag_id: str, run_id: str) -> str:
         """The address of the run in Airflow's pages."""
         return f"{self.address}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
@@ -169,6 +209,18 @@ class AirflowApi:
         except ValueError:
             return {}
         return fields if isinstance(fields, dict) else {}
+
+
+def _question(detail: Mapping[str, Any]) -> Question:
+    task = detail["task_instance"]
+    return Question(
+        dag_id=str(task["dag_id"]),
+        run_id=str(task["dag_run_id"]),
+        task_id=str(task["task_id"]),
+        subject=str(detail["subject"]),
+        body=str(detail["body"] or ""),
+        asked_at=datetime.fromisoformat(str(detail["created_at"]).replace("Z", "+00:00")),
+    )
 
 
 def _dag(dag_id: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from include.nce.cli.apply import apply
+from include.nce.cli.approvals import approval_app
 from include.nce.cli.budget import budget
 from include.nce.cli.campaigns import campaign_app
 from include.nce.cli.decisions import decide_app
@@ -32,8 +34,10 @@ app.command()(status)
 app.command()(start)
 app.command()(backfill)
 app.command()(plan)
+app.command()(apply)
 app.command()(explain)
 app.command()(budget)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)
 app.add_typer(decide_app)
+app.add_typer(approval_app)

@@ -11,6 +11,7 @@ from include.nce.cli.display import in_utc, print_json, print_table, remark, say
 from include.nce.cli.entry import Unavailable, as_command
 from include.nce.cli.runs import PARTNER_DAG, Mode, PatienceOption, refuse_paused
 from include.nce.cli.surroundings import CampaignOption, JsonOption, campaign_named, open_ledger
+from include.nce.domain.approval import SHORT_HASH
 from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.conversion import Route
 from include.nce.domain.plan import batches
@@ -134,6 +135,8 @@ def _show(plan: Plan, batch_of: Mapping[str, int]) -> None:
         f"{in_utc(plan.created_at)} UTC. Nothing was bought or cancelled."
     )
     say(_would_do(due, len(set(batch_of.values()))))
+    if any(line.klass in (SubscriptionClass.DUE, SubscriptionClass.SCHEDULED) for line in plan.lines):
+        _say_hash(plan)
     if not plan.lines:
         say("The partner's customers hold no subscriptions.")
         return
@@ -178,6 +181,15 @@ def _show(plan: Plan, batch_of: Mapping[str, int]) -> None:
             for line in plan.lines
         ],
     )
+
+
+def _say_hash(plan: Plan) -> None:
+    short = plan.hash[:SHORT_HASH]
+    say(f"Its hash is {short}; to carry out just this: nce apply {plan.partner} {short}.")
+    if plan.approved_by is not None:
+        say(f"{plan.approved_by} has approved it.")
+    elif plan.approval_needed:
+        say(f"A person has to approve it before it is bought: {'; '.join(plan.approval_needed)}.")
 
 
 def _would_do(due: Sequence[PlanLine], batch_count: int) -> str:

@@ -17,7 +17,7 @@ class Approvals(Transactions):
         """Keep a person's word; repeated by a task that runs twice, it is kept once."""
         async with self._transaction() as session:
             await in_turn(session, "approval", campaign, partner)
-            standing = await session.scalar(_latest(campaign, partner, approval.plan_hash))
+            standing = await session.scalar(latest_word(campaign, partner, approval.plan_hash))
             if standing is not None and _plain(standing) == (
                 approval.word, approval.decided_by, approval.comment
             ):  # fmt: skip
@@ -37,7 +37,7 @@ class Approvals(Transactions):
     async def approval(self, campaign: str, partner: str, plan_hash: str) -> Approval | None:
         """The latest word on exactly this hash; None when nobody has said anything."""
         async with self._transaction() as session:
-            row = await session.scalar(_latest(campaign, partner, plan_hash))
+            row = await session.scalar(latest_word(campaign, partner, plan_hash))
             return None if row is None else approval_of(row)
 
     async def approved_plan(self, campaign: str, partner: str) -> PlanOnRecord | None:
@@ -69,7 +69,7 @@ def approval_of(row: ApprovalRow) -> Approval:
     return Approval(row.plan_hash, row.word, row.decided_by, row.at, row.comment)
 
 
-def _latest(campaign: str, partner: str, plan_hash: str) -> Select[tuple[ApprovalRow]]:
+def latest_word(campaign: str, partner: str, plan_hash: str) -> Select[tuple[ApprovalRow]]:
     return (
         select(ApprovalRow)
         .where(

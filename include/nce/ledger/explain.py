@@ -12,10 +12,13 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from include.nce.domain.approval import SHORT_HASH
+from include.nce.ledger.approvals import approval_of
 from include.nce.ledger.policy import latest_number
 from include.nce.ledger.reports import Moment, Report
 from include.nce.ledger.runs import finding_of
 from include.nce.ledger.tables import (
+    ApprovalRow,
     CampaignVersionRow,
     CheckHistoryRow,
     CommandEvent,
@@ -72,6 +75,7 @@ class Explanations(Transactions):
                 *await _check_entries(session, campaign, partners),
                 *await _opt_out_entries(session, campaign, partners),
                 *await _plan_entries(session, campaign, partners, legacy_ids),
+                *await _approval_entries(session, campaign, partners, legacy_ids),
                 *await _decision_entries(session, campaign, partners, legacy_ids),
                 *await _conversion_entries(session, campaign, partners, legacy_ids),
                 *await _command_entries(session, campaign, partners, legacy_ids),
@@ -209,7 +213,8 @@ async def _plan_entries(
                 kind="plan",
                 partner=plan.partner,
                 subscription=None,
-                sentence=f"Plan {plan.number} by campaign version {plan.campaign_version}: "
+                sentence=f"Plan {plan.number} ({plan.hash[:SHORT_HASH]}) by campaign version "
+                f"{plan.campaign_version}: "
                 + (", ".join(f"{n} {klass}" for klass, n in plan.tally.items()) or "no subscriptions")
                 + ".",
             )
@@ -227,10 +232,50 @@ async def _plan_entries(
             kind="plan",
             partner=plan.partner,
             subscription=line.subscription_id,
-            sentence=f"Plan {plan.number}: {line.klass.value}. {line.reason} {line.remedy}".strip(),
-            facts={"owner": line.owner.value, "warning": line.warning, "batch_no": line.batch_no},
+            sentence=f"Plan {plan.number} ({plan.hash[:SHORT_HASH]}): {line.klass.value}. "
+            f"{line.reason} {line.remedy}".strip(),
+            facts={
+                "owner": line.owner.value,
+                "warning": line.warning,
+                "batch_no": line.batch_no,
+                "plan_hash": plan.hash,
+                "fingerprint": line.fingerprint,
+            },
         )
         for line, plan in await session.execute(query)
+    ]
+
+
+async def _approval_entries(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    """What people said about plans: all of the partner's, or those that a subscription was a line of."""
+    query = select(ApprovalRow).where(ApprovalRow.campaign == campaign, ApprovalRow.partner.in_(partners))
+    if legacy_ids is not None:
+        with_it = (
+            select(PlanLineRow.plan_id)
+            .join(PlanRow, PlanRow.plan_id == PlanLineRow.plan_id)
+            .where(
+                PlanRow.campaign == ApprovalRow.campaign,
+                PlanRow.partner == ApprovalRow.partner,
+                PlanRow.hash == ApprovalRow.plan_hash,
+                PlanLineRow.subscription_id.in_(legacy_ids),
+                PlanLineRow.fingerprint.is_not(None),
+            )
+            .exists()
+        )
+        query = query.where(with_it)
+    return [
+        Entry(
+            at=row.at,
+            recorded_at=row.recorded_at,
+            kind="approval",
+            partner=row.partner,
+            subscription=None,
+            sentence=f"{approval_of(row).sentence}.",
+            facts={"plan_hash": row.plan_hash},
+        )
+        for row in await session.scalars(query)
     ]
 
 

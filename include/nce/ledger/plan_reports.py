@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from pydantic import Field
 from sqlalchemy import select
 
+from include.nce.domain.approval import ApprovalWord, reasons_to_ask
+from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import Route
 from include.nce.domain.readiness import Owner
+from include.nce.ledger.approvals import latest_word
+from include.nce.ledger.plans import plan_on_record
 from include.nce.ledger.reports import Moment, Report
-from include.nce.ledger.tables import PlanLineRow, PlanRow, SubscriptionRow
+from include.nce.ledger.tables import CampaignVersionRow, PlanLineRow, PlanRow, SubscriptionRow
 from include.nce.ledger.transactions import Transactions
 
 
@@ -53,6 +57,11 @@ class Plan(Report):
     partner: str = Field(description="Short id.")
     number: int = Field(description="Counted for each partner.")
     campaign_version: int = Field(description="The version of the campaign it follows.")
+    hash: str = Field(description="SHA-256 of what it buys, on which terms; `nce apply` takes its beginning.")
+    approval_needed: list[str] = Field(
+        description="Why a person has to approve it before it is bought, by the campaign's policy of today."
+    )
+    approved_by: str | None = Field(description="Who approved exactly this hash; null when nobody has.")
     created_at: Moment = Field(description="When it was made.")
     totals: dict[SubscriptionClass, int] = Field(description="Subscriptions by class.")
     lines: list[PlanLine] = Field(description="In the order in which they would be worked.")
@@ -75,6 +84,15 @@ class PlanReports(Transactions):
                     .order_by(PlanLineRow.position)
                 )
             ).all()
+            on_record = await plan_on_record(session, plan)
+            said = await session.scalar(latest_word(plan.campaign, plan.partner, plan.hash))
+            policy = await session.scalar(
+                select(CampaignVersionRow.document)
+                .where(CampaignVersionRow.campaign == plan.campaign)
+                .order_by(CampaignVersionRow.version.desc())
+                .limit(1)
+            )
+            approvals = Campaign.model_validate(policy).approvals
         counted = Counter(line.klass for line in lines)
         return Plan(
             run_id=plan.run_id,
@@ -82,6 +100,9 @@ class PlanReports(Transactions):
             partner=plan.partner,
             number=plan.number,
             campaign_version=plan.campaign_version,
+            hash=plan.hash,
+            approval_needed=list(reasons_to_ask(list(on_record.lines.values()), approvals)),
+            approved_by=said.decided_by if said is not None and said.word is ApprovalWord.APPROVED else None,
             created_at=plan.created_at,
             totals={klass: counted[klass] for klass in SubscriptionClass if counted[klass]},
             lines=[_line(line) for line in lines],

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
+from include.nce.domain.approval import SHORT_HASH
 from include.nce.domain.campaign import run_id
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.partner import Partner
@@ -60,12 +62,20 @@ async def enrol_partners(
     )
 
 
-def start_order(partner: Partner, campaign: str, mode: str) -> Mapping[str, object]:
-    """What starts one partner's run: its readable id, its conf and its note."""
+def start_order(
+    partner: Partner, campaign: str, mode: str, plan_hash: str | None = None
+) -> Mapping[str, Any]:
+    """What starts one partner's run: its readable id, its conf and its note.
+
+    A run that carries out one plan has that plan in its id: Airflow never changes the conf of a run.
+    """
     identity = run_id(campaign, partner.partner) + ("__plan" if mode == "plan" else "")
+    conf = {"partner": partner.partner, "campaign": campaign, "mode": mode}
+    if plan_hash is not None:
+        identity, conf["plan"] = f"{identity}__{plan_hash[:SHORT_HASH]}", plan_hash
     place = f", {partner.province}" if partner.province else ""
     return {
         "trigger_run_id": identity,
-        "conf": {"partner": partner.partner, "campaign": campaign, "mode": mode},
+        "conf": conf,
         "note": f"{partner.name} ({partner.country}{place}), {mode}",
     }
