@@ -43,7 +43,7 @@ class Desk:
 
     def approve(self, run_id: str) -> None:
         """Approve the plan that a run asks about, as somebody at the desk would after looking at it."""
-        self._run("approval", "give", run_id, "--yes", "--comment", "Looked at during the rehearsal.")
+        self._run("approval", "give", run_id, "--yes", "--comment", "looked at during the rehearsal")
 
     def import_campaign(self, file: Path, roster: str | None = None) -> None:
         """Import the campaign file, with `roster` in place of its own; the same content twice is one version.

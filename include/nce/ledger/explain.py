@@ -272,7 +272,7 @@ async def _approval_entries(
             kind="approval",
             partner=row.partner,
             subscription=None,
-            sentence=f"{approval_of(row).sentence}.",
+            sentence=f"{approval_of(row).sentence.rstrip('.')}.",
             facts={"plan_hash": row.plan_hash},
         )
         for row in await session.scalars(query)

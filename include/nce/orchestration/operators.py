@@ -201,7 +201,7 @@ class ApprovePlan(ApprovalOperator):
 
         async def standing() -> Any:
             async with product() as world:
-                return await approve_plan(context["run_id"], ledger=world.ledger)
+                return await approve_plan(context["run_id"], ledger=world.ledger, clock=world.clock)
 
         found = run(standing())
         self.log.info("%s", found.sentence)

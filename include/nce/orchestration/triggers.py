@@ -171,7 +171,8 @@ class ApprovalTrigger(_Wait):
         from include.nce.steps.approve_plan import approve_plan
 
         async with pulse() as shared:
-            standing = await approve_plan(self.run_id, ledger=shared.world.ledger)
+            world = shared.world
+            standing = await approve_plan(self.run_id, ledger=world.ledger, clock=world.clock)
         self.log.info("%s", standing.sentence)
         return TaskSuccessEvent() if standing.may_go_on else TriggerEvent({"plan_hash": standing.plan_hash})
 

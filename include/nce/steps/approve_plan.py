@@ -15,7 +15,7 @@ from include.nce.domain.approval import (
     reasons_to_ask,
 )
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.conversion import ConversionState, Route, last_safe_start_at
+from include.nce.domain.conversion import ConversionState, Route, last_safe_start_at, refused_from
 from include.nce.steps.ports import Clock, Conversion, Ledger, Run
 
 LINES_SHOWN = 40
@@ -32,7 +32,7 @@ class Standing:
     body: str = ""
 
 
-async def approve_plan(run_id: str, *, ledger: Ledger) -> Standing:
+async def approve_plan(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing:
     """Has a person approve the plan, where the campaign's policy says that somebody has to.
 
     Green at once: nobody has to, or this very plan was approved before. Waiting for input: look at the plan
@@ -58,7 +58,7 @@ async def approve_plan(run_id: str, *, ledger: Ledger) -> Standing:
         f"A person has to approve plan {plan.short_hash}: {why}.",
         plan.hash,
         f"{run.partner.name}: buy {len(plan.lines)} subscriptions?",
-        _question(run, plan, lines, campaign, why),
+        _question(run, plan, lines, campaign, why, await clock.now()),
     )
 
 
@@ -85,10 +85,12 @@ async def record_answer(
     return said.sentence
 
 
-def _question(run: Run, plan: PlanOnRecord, now: Sequence[Conversion], campaign: Campaign, why: str) -> str:
+def _question(
+    run: Run, plan: PlanOnRecord, now: Sequence[Conversion], campaign: Campaign, why: str, now_at: datetime
+) -> str:
     lines = sorted(plan.lines.values(), key=lambda line: (line.term_end_at is None, line.term_end_at))
     routes = Counter(line.route for line in lines)
-    ends = [last_safe_start_at(line.term_end_at, campaign.safety) for line in lines if line.term_end_at]
+    ends = [line.term_end_at for line in lines if line.term_end_at]
     parts = [
         f"**Plan {plan.short_hash}** of {run.partner.name} would buy **{len(lines)} subscriptions with "
         f"{sum(line.bought_seats for line in lines)} seats** and end as many in legacy: "
@@ -97,11 +99,21 @@ def _question(run: Run, plan: PlanOnRecord, now: Sequence[Conversion], campaign:
         f"Somebody is asked because: {why}.",
     ]
     if ends:
-        parts.append(f"Decide by **{_moment(min(ends))}**: the last safe start of the first of them.")
+        parts.append(_deadline(min(ends), campaign, now_at))
     parts.append(_table(lines[:LINES_SHOWN], campaign))
     if len(lines) > LINES_SHOWN:
         parts.append(f"And {len(lines) - LINES_SHOWN} more: `nce plan {run.partner.partner}` shows them all.")
     return "\n\n".join(parts)
+
+
+def _deadline(first_end_at: datetime, campaign: Campaign, now_at: datetime) -> str:
+    safe_until = last_safe_start_at(first_end_at, campaign.safety)
+    if now_at <= safe_until:
+        return f"Decide by **{_moment(safe_until)}**: the last safe start of the first of them."
+    return (
+        "**Decide at once**: the first of them is past its last safe start, and Microsoft converts it only "
+        f"until {_moment(refused_from(first_end_at, campaign.safety))}."
+    )
 
 
 def _table(lines: Sequence[PlannedLine], campaign: Campaign) -> str:

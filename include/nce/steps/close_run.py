@@ -76,7 +76,7 @@ async def _rejections(run: Run, ledger: Ledger) -> list[str]:
         for plan_id in plan_ids
         if plan_id is not None
     ]
-    return [f"{word.sentence}." for word in said if word is not None and not word.approved]
+    return [f"{word.sentence.rstrip('.')}." for word in said if word is not None and not word.approved]
 
 
 _LINES_NAMED = 3

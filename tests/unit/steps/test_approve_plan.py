@@ -11,7 +11,7 @@ ASK = campaign(approvals={"always": True})
 
 
 async def standing(world: OnePartner) -> Standing:
-    return await approve_plan(RUN, ledger=world.records)
+    return await approve_plan(RUN, ledger=world.records, clock=world.clock)
 
 
 async def answer(world: OnePartner, *, approved: bool, comment: str = "") -> str:
@@ -66,6 +66,15 @@ async def test_the_question_says_what_is_bought_on_which_terms_and_until_when(wo
     )
     assert "10 → **12**" in found.body
     assert "Decide by **2022-07-15 20:00 UTC**" in found.body
+
+
+async def test_what_is_past_its_last_safe_start_is_decided_at_once(world: OnePartner) -> None:
+    await world.begin(legacy(1, term_end_at=at("2022-07-13 08:00")), document=ASK)
+    await world.plan()
+
+    body = (await standing(world)).body
+    assert "**Decide at once**" in body
+    assert "only until 2022-07-12 08:00 UTC" in body
 
 
 async def test_a_long_plan_shows_its_first_lines_and_says_how_to_see_all(world: OnePartner) -> None:
