@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ProgrammingError
@@ -83,7 +84,12 @@ async def _check_revision(engine: AsyncEngine) -> None:
     try:
         async with engine.connect() as connection:
             found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-    except ProgrammingError:
+    except ProgrammingError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise InputRefused(
+                [f"The role '{engine.url.username}' may not read the ledger at {engine.url.host}; run "
+                 "`python -m include.nce.ledger.migrate upgrade` as its owner, which gives it its rights."]
+            ) from None  # fmt: skip
         found = None
     # A newer schema is fine: a run goes on with the code it started with.
     if found is None or found < SCHEMA_REVISION:
