@@ -148,9 +148,7 @@ class Installation:
     def choose_ledger_roles(self) -> LedgerRoles:
         """The roles of this installation's ledger; their passwords are noted before the roles are made."""
         if self.ledger_roles is None:
-            made = {
-                name: secrets.token_urlsafe(24) for name in ("owner_password", "application_password")
-            }
+            made = {name: secrets.token_urlsafe(24) for name in ("owner_password", "application_password")}
             write_private(self._roles_note, json.dumps(made))
         return self.ledger_roles or self.choose_ledger_roles()
 

@@ -269,14 +269,14 @@ class Stack:
         databases.relax_durability(server, metadata)
 
     def _ensure_ledger_roles(self, server: URL) -> dict[str, str]:
-        """Make the ledger's two roles; the variable that names the owner to the migration, and to nobody else.
+        """Make the ledger's two roles; the variable that names the owner to the migration and nobody else.
 
         On a server that does not let us make roles its account does everything, and is told so.
         """
         if self.installation.ledger_roles is None and not databases.may_make_roles(server):
             self._say(
-                f"ledger: '{server.username}' may not make roles at {server.host}, so it is owner and product "
-                "in one; history is kept by triggers alone"
+                f"ledger: '{server.username}' may not make roles at {server.host}, so it is owner and product"
+                " in one; history is kept by triggers alone"
             )
             return {}
         roles, mark = self.installation.choose_ledger_roles(), self._owner_mark()

@@ -116,11 +116,22 @@ def ledger_owner_database(
     postgres_server: str, _migrated_template: str, ledger_roles: Roles
 ) -> Iterator[str]:
     """URL of a database with the ledger's tables and no rows, for their owner; dropped after the test."""
-    server = make_url(postgres_server)
-    for url in _database(server, _name("ledger"), template=_migrated_template):
-        databases.give(server, str(make_url(url).database), owner=ledger_roles.owner)
-        _take_from_everybody(ledger_roles.as_owner(url))
-        yield ledger_roles.as_owner(url)
+    yield from _ledger(make_url(postgres_server), _migrated_template, ledger_roles)
+
+
+@pytest.fixture(scope="module")
+def shared_ledger_owner_database(
+    postgres_server: str, _migrated_template: str, ledger_roles: Roles
+) -> Iterator[str]:
+    """The same for all tests of a module: for what is refused, and so leaves no trace."""
+    yield from _ledger(make_url(postgres_server), _migrated_template, ledger_roles)
+
+
+def _ledger(server: URL, template: str, roles: Roles) -> Iterator[str]:
+    for url in _database(server, _name("ledger"), template=template):
+        databases.give(server, str(make_url(url).database), owner=roles.owner)
+        _take_from_everybody(roles.as_owner(url))
+        yield roles.as_owner(url)
 
 
 @pytest.fixture
@@ -133,7 +144,9 @@ def _take_from_everybody(url: str) -> None:
     """What a copy of a database does not copy: that nobody may make temporary tables there."""
     name = str(make_url(url).database)
     with databases.connect(make_url(url)) as connection:
-        connection.execute(sql.SQL("revoke temporary on database {} from public").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("revoke temporary on database {} from public").format(sql.Identifier(name))
+        )
 
 
 def _database(server: URL, name: str, *, template: str) -> Iterator[str]:

@@ -124,8 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _ONE_ROLE = (
-    f"No owner is named in {OWNER_VARIABLE}: the product's own role owns the tables, and only triggers keep it "
-    "from changing history. See 'The two roles of the ledger' in docs/operations.md.\n"
+    f"No owner is named in {OWNER_VARIABLE}: the product's own role owns the tables, and only triggers keep "
+    "it from changing history. See 'The two roles of the ledger' in docs/operations.md.\n"
 )
 
 

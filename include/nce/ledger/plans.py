@@ -68,7 +68,8 @@ class Plans(Transactions):
     ) -> None:
         """Keep the latest facts of each subscription and customer, and the term end first seen of it.
 
-        What is new or has changed is added to the subscription's history: two surveys of a partner take turns.
+        What is new or has changed is added to the subscription's history. Two surveys of a partner take
+        turns.
         """
         async with self._transaction() as session:
             run = await find_run(session, run_id)
@@ -235,9 +236,9 @@ async def _add_to_history(
 ) -> None:
     """An entry for each subscription that is not as it was read last."""
     standing = await session.execute(
-        select(SubscriptionRow.subscription_id, *(getattr(SubscriptionRow, name) for name in _COMPARED)).where(
-            SubscriptionRow.campaign == run.campaign, SubscriptionRow.partner == run.partner
-        )
+        select(
+            SubscriptionRow.subscription_id, *(getattr(SubscriptionRow, name) for name in _COMPARED)
+        ).where(SubscriptionRow.campaign == run.campaign, SubscriptionRow.partner == run.partner)
     )
     known = {name: tuple(facts) for name, *facts in standing}
     changed = {}

@@ -47,13 +47,13 @@ def grant(connection: Connection, application: str) -> None:
         f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {role}",
         f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {role}",
     ):
-        connection.execute(text(statement))
+        _run(connection, statement)
     ours = {table.name for table in Table.metadata.tables.values()}
     there = set(connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")))
     for table in sorted(ours & there):
-        connection.execute(text(f"GRANT {', '.join(rights_of(table))} ON TABLE {_quoted(table)} TO {role}"))
+        _run(connection, f"GRANT {', '.join(rights_of(table))} ON TABLE {_quoted(table)} TO {role}")
     if _REVISION_TABLE in there:
-        connection.execute(text(f"GRANT SELECT ON TABLE {_REVISION_TABLE} TO {role}"))
+        _run(connection, f"GRANT SELECT ON TABLE {_REVISION_TABLE} TO {role}")
     _refuse_too_mighty(connection, application)
 
 
@@ -110,5 +110,9 @@ def _refuse_too_mighty(connection: Connection, application: str) -> None:
 
 
 def _quoted(name: str) -> str:
-    # Also a colon is doubled away from SQLAlchemy, which reads `:name` as a parameter.
-    return str(PGDialect().identifier_preparer.quote_identifier(name)).replace(":", r"\:")
+    return PGDialect().identifier_preparer.quote(name)  # type: ignore[no-untyped-call]
+
+
+def _run(connection: Connection, statement: str) -> None:
+    """A statement without parameters, also where a role's name holds a colon."""
+    connection.execute(text(statement.replace(":", r"\:")))

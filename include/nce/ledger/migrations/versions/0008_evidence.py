@@ -64,10 +64,11 @@ def upgrade() -> None:
     op.create_index("ix_subscription_history_subscription_id", "subscription_history", ["subscription_id"])
     facts = [f"'{name}', {name}" for name in FACTS]
     facts += [
-        f"'{name}', to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24\\:MI\\:SS\"Z\"')" for name in MOMENTS
+        f"'{name}', to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24\\:MI\\:SS\"Z\"')"
+        for name in MOMENTS
     ]
     op.execute(
-        "INSERT INTO subscription_history (campaign, partner, subscription_id, run_id, facts, at)"
+        "INSERT INTO subscription_history (campaign, partner, subscription_id, run_id, facts, at)"  # noqa: S608
         " SELECT campaign, partner, subscription_id, run_id,"
         f" jsonb_build_object({', '.join(facts)}), surveyed_at"
         " FROM subscriptions ORDER BY campaign, partner, subscription_id"
