@@ -1,11 +1,10 @@
-"""Airflow does what the retry policy says: asked in a real task run, against a metadata database of its own."""
+"""Airflow does what the retry policy says: real task runs, with a metadata database of their own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
