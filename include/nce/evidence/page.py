@@ -77,6 +77,7 @@ def page(head: Mapping[str, Any], cases: Cases, digest: str, language: str) -> I
             value=partial(_value, language=language),
             moment=_moment,
             class_of=partial(_class_of, language=language),
+            columns_of=partial(_columns_of, language=language),
         )
     )
 
@@ -109,6 +110,32 @@ def commands_of(case: Mapping[str, Any]) -> list[dict[str, Any]]:
             command["payload"] = facts["payload"]
         command["entries"].append(entry)
     return list(commands.values())
+
+
+def _columns_of(case: Mapping[str, Any], *, language: str) -> list[dict[str, Any]]:
+    """The subscription before and after, and what replaced it; one column for what never changed."""
+    side, nce = word("legacy" if case["kind"] == "legacy" else "subscription", language), case["nce"]
+    before, after = word("before", language).lower(), word("after", language).lower()
+    if nce is None and case["legacy"]["sights"] < 2:
+        return [_column(side, "first_seen", case["legacy"], "before")]
+    columns = [
+        _column(f"{side}, {before}", "first_seen", case["legacy"], "before"),
+        _column(f"{side}, {after}", "last_seen", case["legacy"], "after"),
+    ]
+    if nce is not None:
+        columns.append(_column(f"{word('nce', language)}, {after}", "last_seen", nce, "after"))
+    return columns
+
+
+def _column(title: str, seen: str, change: Mapping[str, Any], which: str) -> dict[str, Any]:
+    sight = change[which]
+    return {
+        "title": title,
+        "subscription": change["subscription"],
+        "facts": sight["facts"] if sight else {},
+        "seen": seen if sight else "never_seen",
+        "seen_at": sight["at"] if sight else None,
+    }
 
 
 def _class_of(case: Mapping[str, Any], *, language: str) -> str:

@@ -23,7 +23,14 @@ from sqlalchemy.orm import aliased
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.subscription import SubscriptionKind
-from include.nce.ledger.explain import Entry, about_partners, about_subscriptions, in_order, meant, plan_entries
+from include.nce.ledger.explain import (
+    Entry,
+    about_partners,
+    about_subscriptions,
+    in_order,
+    meant,
+    plan_entries,
+)
 from include.nce.ledger.policy import latest_number
 from include.nce.ledger.reports import Moment, Report
 from include.nce.ledger.tables import (
@@ -340,9 +347,9 @@ def _partner(row: PartnerRow, zone: str) -> EvidencePartner:
 
 def _replaces_another(campaign: str) -> ColumnElement[bool]:
     """The row is the successor of a subscription of this campaign, and is told with that one."""
-    legacy = aliased(SubscriptionRow)
-    ours = select(ConversionRow.legacy_id).where(
-        ConversionRow.nce_subscription_id == SubscriptionRow.subscription_id
+    legacy, conversion = aliased(SubscriptionRow), aliased(ConversionRow)
+    ours = select(conversion.legacy_id).where(
+        conversion.nce_subscription_id == SubscriptionRow.subscription_id
     )
     says_so = select(legacy.subscription_id).where(
         legacy.campaign == campaign,
