@@ -39,16 +39,19 @@ def ledger_address(installation: Installation) -> str | None:
     """Where the stack keeps its ledger; None when there is no stack."""
     if not (installation.local / "secrets.json").exists():
         return None
-    database = f"{installation.database_prefix}_ledger"
+    database, roles = f"{installation.database_prefix}_ledger", installation.ledger_roles
+    login = None if roles is None else (roles.application, roles.application_password)
     if installation.database_server:
         # Imported here, because it costs time that the embedded server does not need.
         from scripts.stack.databases import server_url
 
         server = server_url(installation.database_server).set(database=database)
+        if login is not None:
+            server = server.set(username=login[0], password=login[1])
         return server.render_as_string(hide_password=False)
     if not (installation.local / "postgres" / "server.json").exists():
         return None
-    return EmbeddedPostgres(installation.local / "postgres").url(database)
+    return EmbeddedPostgres(installation.local / "postgres").url(database, login=login)
 
 
 def _place(address: str) -> str:

@@ -21,6 +21,7 @@ from include.nce.cli.explain import Explanation
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
+from include.nce.ledger.evidence import EvidencePack
 from scripts.dag_reference import dag_page
 from scripts.input_reference import input_page
 
@@ -30,6 +31,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce status --json": StatusDocument,
     "nce plan --json": PlanDocument,
     "nce explain --json": Explanation,
+    "nce evidence": EvidencePack,
     "nce opt-out list --json": OptOutList,
     "nce campaign show --json": CampaignDocument,
     "nce campaign show --versions --json": CampaignVersions,
@@ -81,9 +83,9 @@ def json_documents() -> str:
     words = sorted(name for name, definition in definitions.items() if "enum" in definition)
     parts = [
         "# JSON on standard output",
-        "With `--json` a command prints one document. Instants are ISO 8601 in UTC, to the second; what is "
-        "absent is `null`, and no field is ever left out. Ids are lower case. Fields may be added; `schema` "
-        "rises when one changes its meaning or goes away.",
+        "With `--json` a command prints one document; `nce evidence` writes one to a file. Instants are ISO "
+        "8601 in UTC, to the second; what is absent is `null`, and no field is ever left out. Ids are lower "
+        "case. Fields may be added; `schema` rises when one changes its meaning or goes away.",
         *("\n".join(_record(title, definitions[name], definitions)) for name, title in documents.items()),
         *("\n".join(_record(name, definitions[name], definitions)) for name in records),
         "## Words",

@@ -1,7 +1,7 @@
 """Make, mark and drop databases on a PostgreSQL server.
 
-Responsible for the server's version, for names, and for the mark that tells whose a database is: a
-database without our mark is never adopted and never dropped. Leaves running a server to
+Responsible for the server's version, for names, and for the mark that tells whose a database or a role is:
+what does not bear our mark is never adopted and never dropped. Leaves running a server to
 `scripts.stack.postgres` and the tables to Airflow and to the ledger's migrations.
 """
 
@@ -91,6 +91,58 @@ def create(connection: Connection, name: str, *, template: str = "template0") ->
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
+def may_make_roles(server: URL) -> bool:
+    """Whether the account of `server` may make other roles there."""
+    with connect(server) as connection:
+        found = connection.execute(
+            "select rolsuper or rolcreaterole from pg_roles where rolname = current_user"
+        ).fetchone()
+    return bool(found and found[0])
+
+
+def ensure_role(connection: Connection, name: str, password: str, *, owner_mark: str) -> None:
+    """Make the role `name` with `password`, or give the one that is there this password.
+
+    Raises StackError when a role of that name bears another mark than `owner_mark`.
+    """
+    found = connection.execute(
+        "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = %s", [name]
+    ).fetchone()
+    if found is not None and found[0] != owner_mark:
+        raise StackError(
+            f"The role {name} at {connection.info.host} belongs to another installation; "
+            "set NCE_DATABASE_PREFIX to a name of your own."
+        )
+    role = sql.Identifier(name)
+    if found is None:
+        connection.execute(sql.SQL("create role {}").format(role))
+        connection.execute(sql.SQL("comment on role {} is {}").format(role, sql.Literal(owner_mark)))
+    connection.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(password)))
+
+
+def give(server: URL, name: str, *, owner: str) -> None:
+    """Let the role `owner` own the database `name` and everything of ours in it."""
+    with connect(server) as connection:
+        # Who is no superuser gives things away only as a member of the role that gets them.
+        connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(owner)))
+        change = sql.SQL("alter database {} owner to {}")
+        connection.execute(change.format(sql.Identifier(name), sql.Identifier(owner)))
+    with connect(server.set(database=name)) as connection:
+        for kind, query in _OWNED.items():
+            for (thing,) in connection.execute(query, [owner]).fetchall():
+                change = sql.SQL(f"alter {kind} {{}} owner to {{}}")
+                connection.execute(change.format(sql.SQL(str(thing)), sql.Identifier(owner)))
+
+
+_OWNED = {
+    # A sequence that numbers a column goes with its table.
+    "table": "select oid::regclass::text from pg_class where relnamespace = 'public'::regnamespace"
+    " and relkind = 'r' and relowner <> %s::regrole",
+    "function": "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
+    " and proowner <> %s::regrole",
+}
+
+
 def relax_durability(server: URL, name: str) -> None:
     """Let commits in `name` return before the disk has them; a power cut may take the last second."""
     with connect(server) as connection:
@@ -113,6 +165,18 @@ def drop_ours(server: URL, names: Sequence[str], *, owner_mark: str) -> None:
         ).fetchall()
         for (name,) in rows:
             drop(connection, str(name))
+
+
+def drop_our_roles(server: URL, names: Sequence[str], *, owner_mark: str) -> None:
+    """Drop those roles of `names` that bear `owner_mark`; what they own has to be gone already."""
+    with connect(server) as connection:
+        rows = connection.execute(
+            "select rolname from pg_roles"
+            " where rolname = any(%s) and shobj_description(oid, 'pg_authid') = %s",
+            [list(names), owner_mark],
+        ).fetchall()
+        for (name,) in rows:
+            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(str(name))))
 
 
 def _address(url: URL) -> str:

@@ -38,6 +38,16 @@ class Secrets:
 
 
 @dataclass(frozen=True)
+class LedgerRoles:
+    """The owner of the ledger's tables, and the role that the product uses: name and password of each."""
+
+    owner: str
+    owner_password: str
+    application: str
+    application_password: str
+
+
+@dataclass(frozen=True)
 class Installation:
     """One checkout and the folder that holds what is made with it; `folder` None: ``.local/``."""
 
@@ -120,6 +130,31 @@ class Installation:
         self.local.chmod(0o711 if os.geteuid() == 0 else 0o700)
         for folder in folders:
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def ledger_roles(self) -> LedgerRoles | None:
+        """The roles made for this installation's ledger; None where the server's account does everything."""
+        try:
+            passwords = json.loads(self._roles_note.read_text())
+            return LedgerRoles(
+                owner=f"{self.database_prefix}_ledger_owner", application=f"{self.database_prefix}_ledger",
+                **passwords,
+            )  # fmt: skip
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise StackError(f"{self._roles_note} is damaged; run `make reset` and start again.") from error
+
+    def choose_ledger_roles(self) -> LedgerRoles:
+        """The roles of this installation's ledger; their passwords are noted before the roles are made."""
+        if self.ledger_roles is None:
+            made = {name: secrets.token_urlsafe(24) for name in ("owner_password", "application_password")}
+            write_private(self._roles_note, json.dumps(made))
+        return self.ledger_roles or self.choose_ledger_roles()
+
+    @property
+    def _roles_note(self) -> Path:
+        return self.local / "ledger-roles.json"
 
     @cached_property
     def secrets(self) -> Secrets:

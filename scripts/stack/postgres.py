@@ -76,12 +76,13 @@ class EmbeddedPostgres:
             pass
         return None
 
-    def url(self, database: str = "postgres") -> str:
-        """SQLAlchemy URL of `database` on this server, with its password."""
+    def url(self, database: str = "postgres", *, login: tuple[str, str] | None = None) -> str:
+        """SQLAlchemy URL of `database` on this server, for its superuser or `login` (role, password)."""
         server = self._recall()
         if server is None:
             raise StackError(f"There is no PostgreSQL in {self.place}; run `make demo` to make one.")
-        return f"postgresql+psycopg://postgres:{server.password}@127.0.0.1:{server.port}/{database}"
+        role, password = login or ("postgres", server.password)
+        return f"postgresql+psycopg://{role}:{password}@127.0.0.1:{server.port}/{database}"
 
     def start(self) -> None:
         """Bring the server up; a running one is kept, a killed one repaired.

@@ -71,11 +71,13 @@ class Stack:
             began = time.monotonic()
             self._refuse_taken_ports()
             server = self._start_database_server()
-            metadata, ledger = self._ensure_databases(server)
+            self._ensure_databases(server)
+            owner = self._ensure_ledger_roles(server)
+            metadata, ledger = self.database_urls()
             environment = airflow_settings.environment(self.installation, metadata)
             self._stop_the_unwell()
             new_simulator = self._keeper.start(self._simulator(story, environment))
-            self._prepare_databases(environment, self.environment(), story, ledger)
+            self._prepare_databases(environment, {**self.environment(), **owner}, story, ledger)
             self._wait(self._simulator_fault, "simulator", seconds=SIMULATOR_SECONDS)
             self._done("simulator", started=new_simulator, began=began)
             self._start_airflow(environment, began)
@@ -92,6 +94,10 @@ class Stack:
             if self.installation.database_server and (self.installation.local / "secrets.json").exists():
                 server = databases.server_url(self.installation.database_server)
                 databases.drop_ours(server, self._database_names(), owner_mark=self._owner_mark())
+                roles = self.installation.ledger_roles
+                if roles is not None:
+                    names = (roles.application, roles.owner)
+                    databases.drop_our_roles(server, names, owner_mark=self._owner_mark())
             self._embedded.delete()
             for path in self.installation.local.iterdir():
                 if path.is_dir():
@@ -120,22 +126,24 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Environment in which Airflow's own commands and the project's CLI find this stack."""
         metadata, ledger = self.database_urls()
-        connection = ledger.set(drivername="postgres").render_as_string(hide_password=False)
         return {
             **{name: value for name, value in os.environ.items() if name.startswith("NCE_")},
             **airflow_settings.environment(self.installation, metadata),
             **self.installation.variables,
-            "AIRFLOW_CONN_NCE_LEDGER": connection,
+            "AIRFLOW_CONN_NCE_LEDGER": _as_connection(ledger),
         }
 
     def database_urls(self) -> tuple[URL, URL]:
-        """Airflow's metadata database and the ledger."""
+        """Airflow's metadata database, and the ledger as the product's role."""
         if self.installation.database_server:
             server = databases.server_url(self.installation.database_server)
         else:
             server = make_url(self._embedded.url())
-        metadata, ledger = self._database_names()
-        return server.set(database=metadata), server.set(database=ledger)
+        metadata, name = self._database_names()
+        ledger, roles = server.set(database=name), self.installation.ledger_roles
+        if roles is not None:
+            ledger = ledger.set(username=roles.application, password=roles.application_password)
+        return server.set(database=metadata), ledger
 
     def fault(self) -> str | None:
         """What keeps the stack from working, None when nothing does."""
@@ -252,16 +260,33 @@ class Stack:
         self._done("PostgreSQL", started=started, began=began)
         return make_url(self._embedded.url())
 
-    def _ensure_databases(self, server: URL) -> tuple[URL, URL]:
+    def _ensure_databases(self, server: URL) -> None:
         metadata, ledger = self._database_names()
         mark = self._owner_mark()
-        urls = (
-            databases.ensure(server, metadata, owner_mark=mark),
-            databases.ensure(server, ledger, owner_mark=mark),
-        )
+        databases.ensure(server, metadata, owner_mark=mark)
+        databases.ensure(server, ledger, owner_mark=mark)
         # Airflow can redo what a power cut takes from it; what the ledger has confirmed must never be lost.
         databases.relax_durability(server, metadata)
-        return urls
+
+    def _ensure_ledger_roles(self, server: URL) -> dict[str, str]:
+        """Make the ledger's two roles; the variable that names the owner to the migration and nobody else.
+
+        On a server that does not let us make roles its account does everything, and is told so.
+        """
+        if self.installation.ledger_roles is None and not databases.may_make_roles(server):
+            self._say(
+                f"ledger: '{server.username}' may not make roles at {server.host}, so it is owner and product"
+                " in one; history is kept by triggers alone"
+            )
+            return {}
+        roles, mark = self.installation.choose_ledger_roles(), self._owner_mark()
+        with databases.connect(server) as connection:
+            databases.ensure_role(connection, roles.owner, roles.owner_password, owner_mark=mark)
+            databases.ensure_role(connection, roles.application, roles.application_password, owner_mark=mark)
+        _, ledger = self._database_names()
+        databases.give(server, ledger, owner=roles.owner)
+        owner = server.set(database=ledger, username=roles.owner, password=roles.owner_password)
+        return {"AIRFLOW_CONN_NCE_LEDGER_OWNER": _as_connection(owner)}
 
     def _database_names(self) -> tuple[str, str]:
         prefix = self.installation.database_prefix
@@ -419,3 +444,8 @@ class Stack:
     def _done(self, what: str, *, started: bool, began: float) -> None:
         word = f"up ({time.monotonic() - began:.1f} s)" if started else "was up"
         self._say(f"{what}: {word}")
+
+
+def _as_connection(url: URL) -> str:
+    """A URL as Airflow writes connections."""
+    return url.set(drivername="postgres").render_as_string(hide_password=False)

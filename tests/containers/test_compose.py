@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jsonschema
 import pytest
 import yaml
+from sqlalchemy.engine import URL, make_url
+
+from include.nce.ledger import migrate
+from scripts.stack import databases
+from scripts.stack.errors import StackError
+from scripts.stack.postgres import EmbeddedPostgres
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -235,7 +245,90 @@ def test_what_holds_secrets_or_is_made_here_is_not_committed(name: str) -> None:
     assert name in (CHECKOUT / ".gitignore").read_text().splitlines()
 
 
-def test_the_ledgers_database_is_the_one_that_is_made() -> None:
-    made = re.findall(r"create database (\w+);", (CHECKOUT / "docker" / "ledger.sql").read_text())
-    connection = SERVICES["worker"]["environment"]["AIRFLOW_CONN_NCE_LEDGER"]
-    assert [connection.rsplit("/", 1)[1]] == made
+PASSWORDS = {
+    "NCE_AIRFLOW_DATABASE_PASSWORD": "of-airflow's",
+    "NCE_LEDGER_OWNER_PASSWORD": "of-the-owner",
+    "NCE_LEDGER_PASSWORD": "of-the-product",
+}
+
+
+@pytest.fixture(scope="module")
+def container_database() -> Iterator[EmbeddedPostgres]:
+    """A server that docker/ledger.sql has set up, twice, as the image's entry point runs it."""
+    folder = Path(tempfile.mkdtemp(prefix="nce-containers-"))
+    folder.chmod(0o711)
+    server = EmbeddedPostgres(folder / "postgres", settings={"fsync": "off"})
+    try:
+        server.start()
+        with databases.connect(make_url(server.url())) as connection:
+            databases.create(connection, "nce_airflow")
+        for _ in range(2):
+            done = subprocess.run(
+                [
+                    str(server._binaries() / "psql"),
+                    *("--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--quiet"),
+                    *("--file", str(CHECKOUT / "docker" / "ledger.sql")),
+                    server.url("nce_airflow").replace("postgresql+psycopg", "postgresql"),
+                ],
+                env={**os.environ, **PASSWORDS},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+        yield server
+    finally:
+        server.delete()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _address(service: str, setting: str, server: EmbeddedPostgres) -> URL:
+    """The address a service is given, on the server of this test instead of the container's."""
+    text = str(SERVICES[service]["environment"][setting])
+    url = make_url(VARIABLE.sub(lambda found: quote(PASSWORDS.get(found["name"], "none")), text))
+    return url.set(host="127.0.0.1", port=make_url(server.url()).port, drivername="postgresql+psycopg")
+
+
+def test_every_service_gets_into_its_databases_with_what_it_is_given(
+    container_database: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = _address("ledger-migration", "AIRFLOW_CONN_NCE_LEDGER_OWNER", container_database)
+    product = _address("worker", "AIRFLOW_CONN_NCE_LEDGER", container_database)
+    metadata = _address("worker", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", container_database)
+    for variable, url in (("AIRFLOW_CONN_NCE_LEDGER_OWNER", owner), ("AIRFLOW_CONN_NCE_LEDGER", product)):
+        monkeypatch.setenv(variable, url.set(drivername="postgres").render_as_string(hide_password=False))
+    assert migrate.main(["upgrade"]) == 0
+    with databases.connect(product) as ledger:
+        assert ledger.execute("select count(*) from commands").fetchone() == (0,)
+    with databases.connect(metadata) as airflow:
+        airflow.execute("create table made_by_airflow (x int)")
+
+
+def test_airflows_account_does_not_get_into_the_ledger(container_database: EmbeddedPostgres) -> None:
+    airflow = _address("worker", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", container_database)
+    with pytest.raises(StackError, match="CONNECT privilege"):
+        databases.connect(airflow.set(database="nce_ledger"))
+
+
+def test_the_products_account_does_not_get_into_airflows_database(
+    container_database: EmbeddedPostgres,
+) -> None:
+    product = _address("worker", "AIRFLOW_CONN_NCE_LEDGER", container_database)
+    with pytest.raises(StackError, match="CONNECT privilege"):
+        databases.connect(product.set(database="nce_airflow"))
+
+
+def test_only_the_migration_can_change_the_ledgers_tables() -> None:
+    owners = {
+        name
+        for name, service in SERVICES.items()
+        if "NCE_LEDGER_OWNER_PASSWORD" in json.dumps(service) and name != "postgres"
+    }
+    assert owners == {"ledger-migration"}
+    assert SERVICES["ledger-migration"]["restart"] == "no"
+
+
+def test_nobody_but_postgresql_itself_has_the_superusers_password() -> None:
+    assert [name for name in SERVICES if "NCE_POSTGRES_PASSWORD" in json.dumps(SERVICES[name])] == [
+        "postgres"
+    ]

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from sqlalchemy.engine import URL, make_url
 
+from include.nce.ledger.migrate import upgrade
 from scripts.stack import databases
 from scripts.stack.errors import StackError
 from scripts.stack.postgres import EmbeddedPostgres
@@ -175,6 +176,81 @@ def test_a_reset_drops_our_databases_and_nobody_elses(server: URL, names: list[s
             "select datname from pg_database where datname = any(%s)", [names]
         ).fetchall()
     assert left == [(names[1],)]
+
+
+@pytest.fixture
+def role(server: URL, names: list[str]) -> Iterator[str]:
+    """Name for a role of this test, dropped before the databases that it may own."""
+    role = f"nce_test_{os.getpid()}_role"
+    yield role
+    with databases.connect(server) as connection:
+        for name in names:
+            databases.drop(connection, name)
+    databases.drop_our_roles(server, [role], owner_mark="us")
+
+
+def _as(role: str, url: URL, password: str) -> str:
+    return url.set(username=role, password=password).render_as_string(hide_password=False)
+
+
+def test_a_role_is_made_once_and_takes_the_password_of_today(
+    postgres: EmbeddedPostgres,
+) -> None:
+    postgres.start()
+    server = make_url(postgres.url())
+    with databases.connect(server) as connection:
+        for password in ("first", "second"):
+            databases.ensure_role(connection, "desk", password, owner_mark="us")
+    assert _one(_as("desk", server, "second"), "select current_user::text") == "desk"
+    with pytest.raises(StackError, match="cannot be reached"):
+        _one(_as("desk", server, "first"), "select 1")
+
+
+def test_a_role_of_another_installation_is_not_adopted(server: URL, role: str) -> None:
+    with databases.connect(server) as connection:
+        databases.ensure_role(connection, role, "x", owner_mark="us")
+        with pytest.raises(StackError, match="NCE_DATABASE_PREFIX"):
+            databases.ensure_role(connection, role, "x", owner_mark="them")
+    databases.drop_our_roles(server, [role], owner_mark="them")
+    assert _one(
+        server.render_as_string(hide_password=False),
+        f"select count(*) from pg_roles where rolname = '{role}'",
+    )
+
+
+def test_a_database_and_what_was_made_in_it_get_a_new_owner(server: URL, names: list[str], role: str) -> None:
+    url = databases.ensure(server, names[0], owner_mark="us")
+    _make(url.render_as_string(hide_password=False), "older")
+    with databases.connect(server) as connection:
+        databases.ensure_role(connection, role, "x", owner_mark="us")
+    for _ in range(2):
+        databases.give(server, names[0], owner=role)
+    owners = "select string_agg(tableowner::text, ',') from pg_tables where schemaname = 'public'"
+    assert _one(url.render_as_string(hide_password=False), owners) == role
+
+
+def test_an_account_that_may_make_roles_need_not_be_a_superuser(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    server = make_url(postgres.url())
+    with databases.connect(server) as connection:
+        connection.execute("create role hoster login createdb createrole password 'h'")
+        connection.execute("create role guest login createdb password 'g'")
+    hoster = server.set(username="hoster", password="h")
+    assert databases.may_make_roles(hoster)
+    assert not databases.may_make_roles(server.set(username="guest", password="g"))
+    databases.ensure(hoster, "theirs", owner_mark="us")
+    with databases.connect(hoster) as connection:
+        databases.ensure_role(connection, "owner", "o", owner_mark="us")
+        databases.ensure_role(connection, "application", "a", owner_mark="us")
+    databases.give(hoster, "theirs", owner="owner")
+    ledger = server.set(database="theirs")
+    upgrade(_as("owner", ledger, "o"), application="application")
+    assert _one(_as("application", ledger, "a"), "select count(*) from commands") == 0
+    databases.drop_ours(hoster, ["theirs"], owner_mark="us")
+    databases.drop_our_roles(hoster, ["application", "owner"], owner_mark="us")
+    assert (
+        _one(postgres.url(), "select count(*) from pg_roles where rolname in ('owner', 'application')") == 0
+    )
 
 
 def test_an_older_server_is_refused_with_its_version(server: URL, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec
@@ -21,7 +22,8 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
-from scripts.stack import airflow_settings
+from include.nce.ledger import migrate
+from scripts.stack import airflow_settings, databases
 from scripts.stack.errors import StackError
 from scripts.stack.installation import Installation
 from scripts.stack.stack import AIRFLOW_SERVICES, Stack
@@ -130,6 +132,54 @@ def test_secrets_are_made_once_and_readable_by_their_owner_only(installation: In
     assert again.secrets == made
     assert stat.S_IMODE((installation.local / "secrets.json").stat().st_mode) == 0o600
     assert len({made.fernet_key, made.jwt_secret, made.api_secret, *made.passwords.values()}) == 6
+
+
+def test_the_passwords_of_the_ledgers_roles_are_made_once_and_readable_by_their_owner_only(
+    installation: Installation,
+) -> None:
+    installation.make_folders()
+    assert installation.ledger_roles is None
+    made = installation.choose_ledger_roles()
+    assert Installation(checkout=installation.checkout).choose_ledger_roles() == made
+    assert (made.owner, made.application) == ("nce_ledger_owner", "nce_ledger")
+    assert made.owner_password != made.application_password
+    assert stat.S_IMODE((installation.local / "ledger-roles.json").stat().st_mode) == 0o600
+
+
+def test_only_the_migration_is_told_who_owns_the_ledger(
+    installation: Installation, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = f"nce_test_{os.getpid()}_stack"
+    named = replace(installation, database_server=postgres_server, database_prefix=prefix)
+    named.make_folders()
+    stack, server = Stack(named, say=lambda line: None), make_url(postgres_server)
+    try:
+        stack._ensure_databases(server)
+        owner = stack._ensure_ledger_roles(server)
+        product = stack.environment()
+        for name, value in {**product, **owner}.items():
+            if name.startswith("AIRFLOW_CONN_"):
+                monkeypatch.setenv(name, value)
+        assert migrate.main(["upgrade"]) == 0
+        assert f"{prefix}_ledger_owner" not in " ".join(product.values())
+        assert make_url(product["AIRFLOW_CONN_NCE_LEDGER"]).username == f"{prefix}_ledger"
+    finally:
+        stack.reset()
+    with databases.connect(server) as connection:
+        left = connection.execute("select rolname from pg_roles where rolname like %s", [f"{prefix}%"])
+        assert left.fetchall() == []
+
+
+def test_an_account_that_may_not_make_roles_is_owner_and_product_in_one(
+    installation: Installation, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.make_folders()
+    monkeypatch.setattr(databases, "may_make_roles", lambda server: False)
+    said: list[str] = []
+    stack = Stack(replace(installation, database_server=postgres_server), say=said.append)
+    assert stack._ensure_ledger_roles(make_url(postgres_server)) == {}
+    assert "history is kept by triggers alone" in said[0]
+    assert stack.database_urls()[1].username == make_url(postgres_server).username
 
 
 def test_two_installations_share_no_secret(tmp_path: Path) -> None:

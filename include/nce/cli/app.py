@@ -10,6 +10,7 @@ from include.nce.cli.budget import budget
 from include.nce.cli.campaigns import campaign_app
 from include.nce.cli.decisions import decide_app
 from include.nce.cli.entry import Entry
+from include.nce.cli.evidence import evidence
 from include.nce.cli.explain import explain
 from include.nce.cli.opt_outs import opt_out_app
 from include.nce.cli.plans import plan
@@ -36,6 +37,7 @@ app.command()(backfill)
 app.command()(plan)
 app.command()(apply)
 app.command()(explain)
+app.command()(evidence)
 app.command()(budget)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)

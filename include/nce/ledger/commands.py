@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
-from include.nce.ledger.transactions import Transactions
+from include.nce.ledger.transactions import Transactions, in_turn
 from include.nce.steps.ports import Command
 
 
@@ -51,7 +51,7 @@ class Commands(Transactions):
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         """Commit "about to send". Raises ValueError for an answered command: that is never sent again."""
         async with self._transaction() as session:
-            await session.get_one(CommandRow, command_id, with_for_update=True)
+            await _in_turn(session, command_id)
             if await _events(session, command_id) & set(ANSWERS):
                 raise ValueError(f"command {command_id} is answered already and may not be sent again")
             session.add(CommandEventRow(command_id=command_id, event=CommandEvent.SENDING, at=at))
@@ -75,7 +75,7 @@ class Commands(Transactions):
         if event is CommandEvent.SENDING:
             raise ValueError("'sending' is no answer")
         async with self._transaction() as session:
-            await session.get_one(CommandRow, command_id, with_for_update=True)
+            await _in_turn(session, command_id)
             session.add(
                 CommandEventRow(
                     command_id=command_id,
@@ -87,6 +87,12 @@ class Commands(Transactions):
                     at=at,
                 )
             )  # fmt: skip
+
+
+async def _in_turn(session: AsyncSession, command_id: int) -> None:
+    """One at a time for each command. Not by its row: who may not change a row cannot lock it either."""
+    await in_turn(session, "command", str(command_id))
+    await session.get_one(CommandRow, command_id)
 
 
 async def sent_without_answer(session: AsyncSession, conversion_ids: Sequence[int]) -> frozenset[int]:

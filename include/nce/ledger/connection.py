@@ -1,7 +1,8 @@
 """Where the ledger's database is: Airflow's connection `nce_ledger`, turned into an SQLAlchemy URL.
 
 Responsible for reading `AIRFLOW_CONN_NCE_LEDGER` (Airflow's own convention, a URI or JSON) and for saying in
-one sentence what is wrong with it. Leaves asking Airflow's secrets backends to whoever runs inside Airflow:
+one sentence what is wrong with it; likewise for `AIRFLOW_CONN_NCE_LEDGER_OWNER`, which only the migration
+knows. Leaves asking Airflow's secrets backends to whoever runs inside Airflow:
 they hand in `BaseHook.get_connection` or `BaseHook.aget_connection`, so that this package works without.
 
 No password leaves here in a text: SQLAlchemy's URL masks it in `repr`, and the sentences never quote one.
@@ -22,6 +23,7 @@ from include.nce.domain.errors import InputRefused
 
 CONNECTION_ID = "nce_ledger"
 VARIABLE = "AIRFLOW_CONN_NCE_LEDGER"
+OWNER_VARIABLE = "AIRFLOW_CONN_NCE_LEDGER_OWNER"
 DRIVER = "postgresql+psycopg"
 
 _EXAMPLE = "postgres://user:password@host:5432/database"
@@ -72,6 +74,14 @@ def ledger_url(
     return from_airflow(get_connection(CONNECTION_ID))
 
 
+def owner_url(environ: Mapping[str, str] = os.environ) -> URL | None:
+    """The same database as the role that owns its tables; None when no such role is named.
+
+    Raises InputRefused when what is named is no PostgreSQL database.
+    """
+    return _from_environment(environ, OWNER_VARIABLE)
+
+
 async def aledger_url(
     get_connection: Callable[[str], Awaitable[Any]] | None = None, *, environ: Mapping[str, str] = os.environ
 ) -> URL:
@@ -115,31 +125,31 @@ def _nowhere() -> InputRefused:
     return InputRefused([f"No ledger is named: set {VARIABLE}={_EXAMPLE}."])
 
 
-def _from_environment(environ: Mapping[str, str]) -> URL | None:
-    text = environ.get(VARIABLE, "").strip()
+def _from_environment(environ: Mapping[str, str], variable: str = VARIABLE) -> URL | None:
+    text = environ.get(variable, "").strip()
     if not text:
         return None
-    fields = _json_fields(text) if text.startswith("{") else _uri_fields(text)
-    return _url(VARIABLE, **fields)
+    fields = _json_fields(variable, text) if text.startswith("{") else _uri_fields(variable, text)
+    return _url(variable, **fields)
 
 
-def _json_fields(text: str) -> dict[str, Any]:
+def _json_fields(variable: str, text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputRefused(
-            [f"{VARIABLE} is no JSON (column {error.colno}); correct it or write {_EXAMPLE}."]
+            [f"{variable} is no JSON (column {error.colno}); correct it or write {_EXAMPLE}."]
         ) from None
     known = ("conn_type", "host", "port", "login", "password", "schema", "extra")
     return {name: document.get(name) for name in known}
 
 
-def _uri_fields(text: str) -> dict[str, Any]:
+def _uri_fields(variable: str, text: str) -> dict[str, Any]:
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise InputRefused([f"{VARIABLE} is no URI with a numeric port; write {_EXAMPLE}."]) from None
+        raise InputRefused([f"{variable} is no URI with a numeric port; write {_EXAMPLE}."]) from None
     query = dict(parse_qsl(parts.query))
     return {
         "conn_type": parts.scheme,

@@ -5,8 +5,8 @@ Responsible for turning rows into dated sentences. One query per kind of fact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, and_, select
@@ -56,6 +56,9 @@ class Entry(Report):
     facts: dict[str, Any] = Field(default_factory=dict)
 
 
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
 class Explanations(Transactions):
     """Why things are as they are."""
 
@@ -68,22 +71,52 @@ class Explanations(Transactions):
         name = subject.strip().lower()
         async with self._transaction() as session:
             await latest_number(session, campaign)
-            partners, legacy_ids = await _meant(session, campaign, name)
-            entries = [
-                *await _policy_entries(session, campaign),
-                *await _run_entries(session, campaign, partners),
-                *await _check_entries(session, campaign, partners),
-                *await _opt_out_entries(session, campaign, partners),
-                *await _plan_entries(session, campaign, partners, legacy_ids),
-                *await _approval_entries(session, campaign, partners, legacy_ids),
-                *await _decision_entries(session, campaign, partners, legacy_ids),
-                *await _conversion_entries(session, campaign, partners, legacy_ids),
-                *await _command_entries(session, campaign, partners, legacy_ids),
-            ]
-        return sorted(entries, key=lambda e: (e.at, e.recorded_at is None, e.recorded_at or e.at))
+            partners, legacy_ids = await meant(session, campaign, name)
+            return in_order(
+                [
+                    *await about_partners(session, campaign, partners),
+                    *await about_subscriptions(session, campaign, partners, legacy_ids),
+                ]
+            )
 
 
-async def _meant(
+async def about_partners(session: AsyncSession, campaign: str, partners: Sequence[str]) -> list[Entry]:
+    """What is on record about whole partners and their campaign; a new kind of it is added here.
+
+    Here belongs as well what is bound to a whole plan, such as an approval. The plans themselves come from
+    `plan_entries`.
+    """
+    return [
+        *await _policy_entries(session, campaign),
+        *await _run_entries(session, campaign, partners),
+        *await _check_entries(session, campaign, partners),
+        *await _opt_out_entries(session, campaign, partners),
+    ]
+
+
+async def about_subscriptions(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    """What is on record about these subscriptions, or about all of the partners'; a new kind is added here.
+
+    The evidence pack asks for a page of subscriptions at a time: one query for each kind of fact, narrowed to
+    `legacy_ids` where they are given.
+    """
+    return [
+        *await plan_entries(session, campaign, partners, legacy_ids),
+        *await _approval_entries(session, campaign, partners, legacy_ids),
+        *await _decision_entries(session, campaign, partners, legacy_ids),
+        *await _conversion_entries(session, campaign, partners, legacy_ids),
+        *await _command_entries(session, campaign, partners, legacy_ids),
+    ]
+
+
+def in_order(entries: Iterable[EntryT]) -> list[EntryT]:
+    """By the campaign's clock, and where that is the same by the machine's."""
+    return sorted(entries, key=lambda e: (e.at, e.recorded_at is None, e.recorded_at or e.at))
+
+
+async def meant(
     session: AsyncSession, campaign: str, name: str
 ) -> tuple[Sequence[str], Sequence[str] | None]:
     """The partners and legacy ids `name` stands for; None for "all of the partner's"."""
@@ -109,6 +142,7 @@ async def _policy_entries(session: AsyncSession, campaign: str) -> list[Entry]:
             partner=None,
             subscription=None,
             sentence=f"{row.author} made version {row.version} of the campaign: {row.reason}",
+            facts={"version": row.version, "author": row.author},
         )
         for row in await session.scalars(query)
     ]
@@ -134,6 +168,7 @@ async def _run_entries(session: AsyncSession, campaign: str, partners: Sequence[
                 partner=partner,
                 subscription=None,
                 sentence=f"Run {row.run_id} was {_RUN_WORDS[row.event]}{ending}",
+                facts={"run_id": row.run_id, "opening": row.opening, "mode": row.mode},
             )
         )
     return entries
@@ -153,7 +188,13 @@ async def _check_entries(session: AsyncSession, campaign: str, partners: Sequenc
             partner=partner,
             subscription=None,
             sentence=f"{row.check.value}: {row.answer.value}. {finding_of(row).sentence}",
-            facts={"code": row.code, "missing_customers": row.missing_customers},
+            facts={
+                "check": row.check.value,
+                "answer": row.answer.value,
+                "run_id": row.run_id,
+                "code": row.code,
+                "missing_customers": row.missing_customers,
+            },
         )
         for row, partner in await session.execute(query)
     ]
@@ -201,7 +242,7 @@ async def _opt_out_entries(session: AsyncSession, campaign: str, partners: Seque
     return entries
 
 
-async def _plan_entries(
+async def plan_entries(
     session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
 ) -> list[Entry]:
     theirs = (PlanRow.campaign == campaign, PlanRow.partner.in_(partners))
@@ -217,6 +258,7 @@ async def _plan_entries(
                 f"{plan.campaign_version}: "
                 + (", ".join(f"{n} {klass}" for klass, n in plan.tally.items()) or "no subscriptions")
                 + ".",
+                facts=_plan_facts(plan),
             )
             for plan in await session.scalars(select(PlanRow).where(*theirs))
         ]
@@ -235,10 +277,19 @@ async def _plan_entries(
             sentence=f"Plan {plan.number} ({plan.hash[:SHORT_HASH]}): {line.klass.value}. "
             f"{line.reason} {line.remedy}".strip(),
             facts={
+                **_plan_facts(plan),
+                "class": line.klass.value,
+                "reason": line.reason,
                 "owner": line.owner.value,
                 "warning": line.warning,
+                "route": None if line.route is None else line.route.value,
+                "term": line.term,
+                "billing": line.billing,
+                "seats": line.seats,
+                "legacy_seats": line.legacy_seats,
+                "term_end_at": None if line.term_end_at is None else f"{line.term_end_at:%Y-%m-%dT%H:%M:%SZ}",
+                "travels_with": line.travels_with,
                 "batch_no": line.batch_no,
-                "plan_hash": plan.hash,
                 "fingerprint": line.fingerprint,
             },
         )
@@ -279,6 +330,17 @@ async def _approval_entries(
     ]
 
 
+def _plan_facts(plan: PlanRow) -> dict[str, Any]:
+    """What names a plan; whatever an approval is bound to belongs here."""
+    return {
+        "plan_id": plan.plan_id,
+        "number": plan.number,
+        "campaign_version": plan.campaign_version,
+        "run_id": plan.run_id,
+        "plan_hash": plan.hash,
+    }
+
+
 _DECISION_WORDS = {
     DecisionKind.CONFIRM_CONVERSION: "decided to convert it",
     DecisionKind.WITHDRAW_CONFIRMATION: "took the decision to convert it back",
@@ -299,6 +361,7 @@ async def _decision_entries(
             partner=row.partner,
             subscription=row.subscription_id,
             sentence=f"{row.decided_by} {_DECISION_WORDS[row.kind]}: {row.reason}",
+            facts={"decided_by": row.decided_by, "decision": row.kind.value},
         )
         for row in await session.scalars(query)
     ]
@@ -362,17 +425,29 @@ async def _command_entries(
             partner=partner,
             subscription=legacy_id,
             sentence=f"Command {row.command_id} ({row.kind}) is intended with request id {row.request_id}.",
-            facts={"payload": row.payload, "request_id": row.request_id},
+            facts={
+                "command_id": row.command_id,
+                "command": row.kind,
+                "event": "intended",
+                "request_id": row.request_id,
+                "payload": row.payload,
+            },
         )
         for row, partner, legacy_id in await session.execute(intentions)
     ]
     events = (
-        select(CommandEventRow, CommandRow.kind, ConversionRow.partner, ConversionRow.legacy_id)
+        select(
+            CommandEventRow,
+            CommandRow.kind,
+            CommandRow.request_id,
+            ConversionRow.partner,
+            ConversionRow.legacy_id,
+        )
         .join(CommandRow, CommandRow.command_id == CommandEventRow.command_id)
         .join(ConversionRow, ConversionRow.conversion_id == CommandRow.conversion_id)
         .where(meant)
     )
-    for row, kind, partner, legacy_id in await session.execute(events):
+    for row, kind, request_id, partner, legacy_id in await session.execute(events):
         status = (
             f" (HTTP {row.status}{'' if row.code is None else f', code {row.code}'})" if row.status else ""
         )
@@ -385,6 +460,10 @@ async def _command_entries(
                 subscription=legacy_id,
                 sentence=f"Command {row.command_id} ({kind}) {_EVENT_WORDS[row.event]}{status}.",
                 facts={
+                    "command_id": row.command_id,
+                    "command": kind,
+                    "event": row.event.value,
+                    "request_id": request_id,
                     "status": row.status,
                     "code": row.code,
                     "correlation_id": row.correlation_id,

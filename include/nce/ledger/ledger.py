@@ -1,7 +1,8 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `approvals`, `conversions` and `commands`; `reports` and `explain` read for people;
+`opt_outs`, `plans`, `approvals`, `conversions` and `commands`; `reports`, `explain` and `evidence` read for
+people;
 `call_budgets` counts calls for the client, `credentials` keeps what it was issued. The tables' coming and
 going belongs to `migrate`.
 """
@@ -12,6 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ProgrammingError
@@ -24,6 +26,7 @@ from include.nce.ledger.commands import Commands
 from include.nce.ledger.connection import with_driver
 from include.nce.ledger.conversions import Conversions
 from include.nce.ledger.credentials import Credentials
+from include.nce.ledger.evidence import EvidencePacks
 from include.nce.ledger.explain import Explanations
 from include.nce.ledger.locks import SessionWriter, hold, lock_key
 from include.nce.ledger.opt_outs import OptOuts
@@ -49,6 +52,7 @@ class PostgresLedger(
     Reports,
     PlanReports,
     Explanations,
+    EvidencePacks,
 ):
     """Use it as `async with PostgresLedger.open(url) as ledger`. Each method is one transaction.
 
@@ -85,7 +89,12 @@ async def _check_revision(engine: AsyncEngine) -> None:
     try:
         async with engine.connect() as connection:
             found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-    except ProgrammingError:
+    except ProgrammingError as error:
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise InputRefused(
+                [f"The role '{engine.url.username}' may not read the ledger at {engine.url.host}; run "
+                 "`python -m include.nce.ledger.migrate upgrade` as its owner, which gives it its rights."]
+            ) from None  # fmt: skip
         found = None
     # A newer schema is fine: a run goes on with the code it started with.
     if found is None or found < SCHEMA_REVISION:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
+from enum import Enum
 from itertools import chain
 from typing import Any
 
@@ -27,9 +28,10 @@ from include.nce.ledger.tables import (
     PlanLineRow,
     PlanRow,
     RunRow,
+    SubscriptionHistoryRow,
     SubscriptionRow,
 )
-from include.nce.ledger.transactions import Transactions, find_run
+from include.nce.ledger.transactions import Transactions, find_run, in_turn
 from include.nce.steps.ports import Conversion
 
 _SURVEYED = (
@@ -51,6 +53,7 @@ _SURVEYED = (
     "cancellable_until_at",
     "order_id",
 )
+_COMPARED = (*_SURVEYED, "suspension_reasons")
 
 
 class Plans(Transactions):
@@ -64,15 +67,21 @@ class Plans(Transactions):
         *,
         at: datetime,
     ) -> None:
-        """Keep the latest facts of each subscription and customer, and the term end first seen of it."""
+        """Keep the latest facts of each subscription and customer, and the term end first seen of it.
+
+        What is new or has changed is added to the subscription's history. Two surveys of a partner take
+        turns.
+        """
         async with self._transaction() as session:
             run = await find_run(session, run_id)
             scope = {"campaign": run.campaign, "partner": run.partner}
+            await in_turn(session, "survey", run.campaign, run.partner)
             if customers:
                 await _upsert_customers(
                     session, [{**scope, **_customer_facts(c), "surveyed_at": at} for c in customers]
                 )
             if subscriptions:
+                await _add_to_history(session, run, subscriptions, at)
                 await _upsert_subscriptions(
                     session,
                     [
@@ -294,6 +303,44 @@ def _facts(subscription: Subscription) -> dict[str, Any]:
     }
 
 
+async def _add_to_history(
+    session: AsyncSession, run: RunRow, subscriptions: Sequence[Subscription], at: datetime
+) -> None:
+    """An entry for each subscription that is not as it was read last."""
+    standing = await session.execute(
+        select(
+            SubscriptionRow.subscription_id, *(getattr(SubscriptionRow, name) for name in _COMPARED)
+        ).where(SubscriptionRow.campaign == run.campaign, SubscriptionRow.partner == run.partner)
+    )
+    known = {name: tuple(facts) for name, *facts in standing}
+    changed = {}
+    for subscription in subscriptions:
+        facts = _facts(subscription)
+        if known.get(subscription.subscription_id) != tuple(facts[name] for name in _COMPARED):
+            changed[subscription.subscription_id] = facts
+    if changed:
+        await session.execute(
+            insert(SubscriptionHistoryRow),
+            [
+                {
+                    "campaign": run.campaign,
+                    "partner": run.partner,
+                    "subscription_id": subscription_id,
+                    "run_id": run.run_id,
+                    "facts": {name: _plain(value) for name, value in facts.items()},
+                    "at": at,
+                }
+                for subscription_id, facts in changed.items()
+            ],
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return value.value if isinstance(value, Enum) else value
+
+
 async def _upsert_customers(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
     statement = insert(CustomerRow)
     rows.sort(key=lambda row: row["customer_id"])
@@ -308,7 +355,7 @@ async def _upsert_customers(session: AsyncSession, rows: list[dict[str, Any]]) -
 
 async def _upsert_subscriptions(session: AsyncSession, rows: list[dict[str, Any]]) -> None:
     statement = insert(SubscriptionRow)
-    renewed = (*_SURVEYED, "suspension_reasons", "run_id", "surveyed_at")
+    renewed = (*_COMPARED, "run_id", "surveyed_at")
     # In one order, so that two surveys of a partner wait for each other instead of locking each other out.
     rows.sort(key=lambda row: row["subscription_id"])
     await session.execute(

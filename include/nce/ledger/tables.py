@@ -4,8 +4,9 @@ Responsible for columns, constraints and indexes. What the rows mean together be
 this module, how tables come and change to `migrations`.
 
 Two times stand on each row: `recorded_at` is the machine's, set by PostgreSQL; every other `_at` is the
-campaign's clock, or a moment of Microsoft's. All are UTC. The tables of history refuse UPDATE and DELETE
-(a trigger of the migration), so that what was once on record stays.
+campaign's clock, or a moment of Microsoft's. All are UTC. At the end each table is said to be of one kind: it
+grows, its rows change, or they also go. By that the application's role has its rights (`roles`), and what
+grows also refuses by trigger, so that what was once on record stays.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0008"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -356,6 +357,28 @@ class SubscriptionRow(Table):
     surveyed_at: Mapped[datetime]
 
 
+class SubscriptionHistoryRow(Table):
+    """A subscription as it was read, each time anything about it had changed: the first is the one before us.
+
+    `facts` are the fields of the domain's `Subscription`, moments as ISO 8601.
+    """
+
+    __tablename__ = "subscription_history"
+    __table_args__ = (
+        of_partner(),
+        Index("ix_subscription_history_of_partner", "campaign", "partner", "subscription_id", "history_id"),
+        Index(None, "subscription_id"),
+    )
+
+    history_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    subscription_id: Mapped[str]
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    facts: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
 class PlanRow(Table):
     """One plan of a partner; numbers count per partner, and the highest is the latest.
 
@@ -581,7 +604,7 @@ class CredentialsRow(Table):
     changed_at: Mapped[datetime]
 
 
-HISTORY = (
+HISTORY: tuple[type[Table], ...] = (
     RunHistoryRow,
     CheckHistoryRow,
     OptOutRulingRow,
@@ -589,5 +612,22 @@ HISTORY = (
     CommandEventRow,
     DecisionRow,
     ApprovalRow,
+    CampaignVersionRow,
+    SubscriptionHistoryRow,
+    PlanRow,
+    PlanLineRow,
+    CommandRow,
 )
-"""Tables that only grow."""
+"""Tables that only grow. A migration gives each of them the trigger `only_grows`."""
+CHANGING: tuple[type[Table], ...] = (
+    PartnerRow,
+    RunRow,
+    CheckRow,
+    OptOutRow,
+    CustomerRow,
+    SubscriptionRow,
+    ConversionRow,
+)
+"""Tables whose rows change, and stay."""
+PASSING: tuple[type[Table], ...] = (CallBudgetRow, CredentialsRow)
+"""Tables whose rows change and go: what they hold is of use for a while only."""

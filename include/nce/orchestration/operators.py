@@ -15,7 +15,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
 
 from include.nce.domain.approval import SHORT_HASH
+from include.nce.domain.errors import InputRefused, PartnerCenterFault
 from include.nce.domain.readiness import Check
+from include.nce.orchestration.retry_policy import RetryWhatTimeHelps
 
 _GREY, _VIOLET, _BLUE, _ORANGE = "#e8eaed", "#ede0f7", "#dbeafe", "#fde8d0"
 
@@ -72,22 +74,20 @@ class NceActive(_Wait):
 
 
 class _Step(BaseOperator):
-    """A task on a worker that runs one step and says its result."""
+    """A task on a worker that runs one step and says its result.
+
+    What the step raises is judged by `retry_policy`; what it says is judged here, and is final.
+    """
 
     ui_color = _BLUE
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"retry_policy": RetryWhatTimeHelps(), **kwargs})
+
     def execute(self, context: Context) -> Any:
-        from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterFault
         from include.nce.orchestration.composition import run
 
-        try:
-            return run(self.work(context))
-        except InputRefused as refused:
-            raise AirflowFailException(str(refused)) from None
-        except PartnerCenterFault as fault:
-            if fault.failure_class is FailureClass.PROVIDER_ACTS:
-                raise AirflowFailException(f"{fault.sentence} Who acts: provider.") from None
-            raise
+        return run(self.work(context))
 
     async def work(self, context: Context) -> Any:
         raise NotImplementedError
@@ -99,7 +99,8 @@ class OpenRun(_Step):
     def execute(self, context: Context) -> None:
         try:
             super().execute(context)
-        except AirflowFailException as refused:
+        except (InputRefused, PartnerCenterFault) as refused:
+            # Another try takes it away again.
             context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
             raise
 

@@ -55,7 +55,7 @@ async def cancel_legacy(
             bundle = [other for other in lines if other.base_id == line.base_id]
             try:
                 async with ledger.single_writer(line.customer_id, line.legacy_id) as writer:
-                    await _finish(line, bundle, campaign, writer, partner_center, ledger, clock)
+                    await _finish(run_id, line, bundle, campaign, writer, partner_center, ledger, clock)
             except Busy:
                 continue
             except PartnerCenterFault as fault:
@@ -82,6 +82,7 @@ async def _tally(run_id: str, plan_id: int, batch_no: int, ledger: Ledger) -> Ca
 
 
 async def _finish(
+    run_id: str,
     line: Conversion,
     bundle: Sequence[Conversion],
     campaign: Campaign,
@@ -96,6 +97,7 @@ async def _finish(
     if current.state not in _MAY_BE_FINISHED or not bought_by_us:
         return  # what stranded before anything was known to be bought keeps its reason
     held = {s.subscription_id: s for s in await partner_center.subscriptions_of(line.customer_id)}
+    await _note_both_sides(run_id, current, held, ledger, clock)
     ruling = cancel_gate(
         _pairs(members, held),
         legacy_id=line.legacy_id,
@@ -118,7 +120,15 @@ async def _finish(
             line.conversion_id, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at
         )
     else:
-        await _suspend(current, ruling.reason, campaign, writer, partner_center, ledger, clock)
+        await _suspend(run_id, current, ruling.reason, campaign, writer, partner_center, ledger, clock)
+
+
+async def _note_both_sides(
+    run_id: str, line: Conversion, held: dict[str, Subscription], ledger: Ledger, clock: Clock
+) -> None:
+    """What the ruling is made of goes on record before it is made."""
+    seen = [side for side in (held.get(line.legacy_id), counterpart(line, held)) if side is not None]
+    await ledger.record_survey(run_id, seen, [], at=await clock.now())
 
 
 def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list[CoveredPair]:
@@ -146,6 +156,7 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
 
 
 async def _suspend(
+    run_id: str,
     line: Conversion,
     why: str,
     campaign: Campaign,
@@ -180,6 +191,8 @@ async def _suspend(
         correlation_id=correlation_id, body=body,
     )  # fmt: skip
     after = await partner_center.subscription(line.customer_id, line.legacy_id)
+    if after is not None:
+        await ledger.record_survey(run_id, [after], [], at=await clock.now())
     if after is not None and after.status in ENDED:
         if verdict == "lost":
             await ledger.note_answer(

@@ -55,6 +55,18 @@ def test_a_named_database_server_holds_the_ledger(tmp_path: Path, installation: 
     assert ledger == "postgresql+psycopg://u:p@db.example:5432/mine_ledger"
 
 
+def test_the_command_line_is_the_products_role_not_the_owner(
+    tmp_path: Path, installation: Installation
+) -> None:
+    roles = installation.choose_ledger_roles()
+    product = f"nce_ledger:{roles.application_password}"
+    ledger = surroundings(installation, {})["AIRFLOW_CONN_NCE_LEDGER"]
+    assert ledger == f"postgresql+psycopg://{product}@127.0.0.1:54321/nce_ledger"
+    elsewhere = Installation(checkout=tmp_path, database_server="postgresql://u:p@db.example:5432/postgres")
+    ledger = surroundings(elsewhere, {})["AIRFLOW_CONN_NCE_LEDGER"]
+    assert ledger == f"postgresql+psycopg://{product}@db.example:5432/nce_ledger"
+
+
 def test_a_checkout_without_a_stack_lends_nothing_and_makes_nothing(tmp_path: Path) -> None:
     assert surroundings(Installation(checkout=tmp_path), {}) == {}
     assert list(tmp_path.iterdir()) == []
