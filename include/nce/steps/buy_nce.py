@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ from include.nce.domain.subscription import (
     Subscription,
     SubscriptionKind,
 )
+from include.nce.steps.brake import why_not_buy
 from include.nce.steps.honour_opt_out import current_ruling
 from include.nce.steps.ports import (
     Answered,
@@ -61,12 +62,21 @@ class LockLost(Exception):
     """The single-writer lock is gone: somebody else may be sending, so this process must not."""
 
 
+class _MayNotBuy(Exception):
+    """The campaign is stopped, or the partner's wave has not begun: the line stays as it is."""
+
+
 @dataclass(frozen=True)
 class BatchReport:
-    """How many lines of the batch are in which state, and a sentence for each that is not on its way."""
+    """How many lines of the batch are in which state, and a sentence for each that is not on its way.
+
+    `halted`: why the rest of the batch is not bought now, when the campaign is stopped or the partner's wave
+    has not begun; those lines are as they were.
+    """
 
     states: dict[str, int]
     unresolved: tuple[str, ...] = ()
+    halted: str = ""
 
 
 @dataclass
@@ -79,6 +89,28 @@ class _Desk:
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
     wait_seconds: float = 0.0
+    buying: bool = True
+    """False while the answer to an order that exists is asked for again: that buys nothing."""
+    halted: str = ""
+
+    async def refuse_unless_it_may_buy(self) -> None:
+        """Whether the partner may buy at all; pulls the brake itself when the figures say so."""
+        campaign = await self.ledger.campaign(self.run.campaign)
+        self._go_on_unless(
+            await why_not_buy(
+                campaign, self.run.partner.partner, ledger=self.ledger, now_at=await self.clock.now()
+            )
+        )
+
+    async def refuse_if_stopped(self) -> None:
+        """One small query, for the last moment before a send."""
+        if self.buying:
+            self._go_on_unless((await self.ledger.brake_record(self.run.campaign)).sentence)
+
+    def _go_on_unless(self, halted: str) -> None:
+        if halted:
+            self.halted = halted
+            raise _MayNotBuy(halted)
 
     async def fresh(self, customer_id: str) -> Sequence[Subscription]:
         if customer_id not in self.holdings:
@@ -124,7 +156,9 @@ async def buy_nce(
     Right before each purchase the opt-outs, the dates and the subscription itself are looked at once more.
     What is already bought is left alone, so clearing this task is safe. A line that cannot be bought is
     written down with its reason and does not stop the others; the batch turns red for it at `cancel_legacy`,
-    after the others are finished. Red here only when the ledger cannot be reached: clear it.
+    after the others are finished. Purple: the campaign is stopped (the log says by whom and why). What the
+    batch has bought is finished meanwhile, and the rest is bought once the campaign is released. Red here
+    only when the ledger cannot be reached: clear it.
     """
     run = await ledger.run(run_id)
     desk = _Desk(run, partner_center, ledger, clock)
@@ -137,7 +171,8 @@ async def buy_nce(
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
-    return await report(run_id, plan_id, batch_no, ledger=ledger)
+    settled = await report(run_id, plan_id, batch_no, ledger=ledger)
+    return replace(settled, halted=desk.halted)
 
 
 _ON_ITS_WAY = frozenset(
@@ -200,6 +235,9 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
         ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
+        desk.buying = not ordered
+        if desk.buying:
+            await desk.refuse_unless_it_may_buy()
         stop = None if ordered else await _last_look(bundle, whole, desk, resending=sent is not None)
         if stop is not None:
             state, reason = stop
@@ -208,6 +246,11 @@ async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWrit
             await desk.move(bundle, state, reason)
             return False
         return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer)
+    except _MayNotBuy as halted:
+        if sent is not None:
+            why = f"sent before, unanswered, not sent again: {halted}"
+            await desk.move(bundle, ConversionState.UNKNOWN, why)
+        return False
     except PartnerCenterFault as fault:
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
 
@@ -457,6 +500,7 @@ async def _send(
 ) -> bool:
     """Intention, note, one send, answer. True when a little more time may help."""
     base = bundle[0]
+    await desk.refuse_if_stopped()
     command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
     if not command.sent and command.payload != payload:
         # Left behind by a crash and never sent; what is sent now is another one.
