@@ -124,8 +124,8 @@ async def backfill(
     """Run the named partners again.
 
     From the first task on; what exists and what it would do is shown first, and asked about. Nothing that
-    is converted is touched, and nothing is bought twice. Dates that have passed are no obstacle: the run goes straight on, and the
-    buying step looks at the campaign's policy once more.
+    is converted is touched, and nothing is bought twice. Dates that have passed are no obstacle: the run
+    goes straight on, and the buying step looks at the campaign's policy once more.
     """
     named = list(dict.fromkeys(partners))
     async with open_ledger() as ledger:

@@ -102,7 +102,7 @@ def why_not_yet(campaign: Campaign, policy: Waves, board: WaveBoard, now_at: dat
     so_far = board.sum_of(last.partners)
     name = "The pilot" if policy.pilot and last.number == 1 else f"Wave {last.number}"
     if so_far.under_way:
-        return f"{name} has {so_far.under_way} conversions under way."
+        return f"{name} has {so_far.under_way} conversion{'s' * (so_far.under_way > 1)} under way."
     if policy.pilot and last.number == 1 and not so_far.converted:
         return (
             f"{name} has converted nothing, so it has proved nothing. Who acts: operator. See that "

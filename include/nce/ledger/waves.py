@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, any_, case, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
@@ -53,7 +53,7 @@ class CampaignWaves(Transactions):
     ) -> Attempts:
         """How many conversions were tried since then, and how many of them stand as failed, and whose."""
         failed = _stands_as_failed(since_at, timedelta(hours=unknown_hours), now_at)
-        tried = ConversionRow.state.in_(_TRIED)
+        tried: ColumnElement[bool] = ConversionRow.state.in_(_TRIED)
         if since_at is not None:
             tried = and_(tried, or_(ConversionRow.state_since_at > since_at, failed))
         query = (
@@ -237,13 +237,13 @@ class CampaignWaves(Transactions):
             .group_by(SubscriptionRow.partner)
         )
         async with self._transaction() as session:
-            return dict((await session.execute(query)).tuples().all())
+            return {name: ends_at for name, ends_at in await session.execute(query) if ends_at is not None}
 
 
 def _stands_as_failed(since_at: datetime | None, unknown: timedelta, now_at: datetime) -> ColumnElement[bool]:
     """An unknown outcome becomes a failure when its time is over, which may be after the release."""
     state, since = ConversionRow.state, ConversionRow.state_since_at
-    failed = state.in_(_FAILED)
+    failed: ColumnElement[bool] = state.in_(_FAILED)
     overdue = and_(state == ConversionState.UNKNOWN, since <= now_at - unknown)
     if since_at is not None:
         failed = and_(failed, since > since_at)
@@ -341,7 +341,7 @@ def _admission(campaign: str, partner: str) -> Any:
         .where(
             CampaignEventRow.campaign == campaign,
             CampaignEventRow.event.in_([CampaignEvent.WAVE_BEGUN, CampaignEvent.WENT_AHEAD]),
-            CampaignEventRow.partners.contains([partner]),
+            literal(partner) == any_(CampaignEventRow.partners),
         )
         .exists()
     )

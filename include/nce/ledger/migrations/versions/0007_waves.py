@@ -38,9 +38,7 @@ def upgrade() -> None:
         sa.Column("figures", JSONB(), nullable=False),
         sa.Column("at", MOMENT, nullable=False),
         sa.Column("recorded_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "(event = 'wave_begun') = (wave IS NOT NULL)", name="ck_campaign_events_a_wave_has_a_number"
-        ),
+        sa.CheckConstraint("(event = 'wave_begun') = (wave IS NOT NULL)", name="a_wave_has_a_number"),
         sa.PrimaryKeyConstraint("event_id", name="pk_campaign_events"),
         sa.UniqueConstraint("campaign", "wave", name="uq_campaign_events_campaign_wave"),
     )
