@@ -85,8 +85,8 @@ async def test_a_stop_says_by_whom_why_and_what_ends_it(ledger):
     record = await stop(ledger)
     assert record.sentence == (
         "The campaign was stopped by anna on 2022-06-01 08:00 UTC: fire. Nothing new is bought; what is "
-        "bought is finished. Who acts: operator. Look at `nce campaign waves`, remove the cause, then `nce campaign "
-        "release --reason`."
+        "bought is finished. Who acts: operator. Look at `nce campaign waves`, remove the cause, then `nce "
+        "campaign release --reason`."
     )
 
 
