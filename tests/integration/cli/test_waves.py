@@ -81,7 +81,8 @@ def test_waves_are_shown_with_their_partners_and_progress(desk: Desk) -> None:
         {"number": 1, "begun_at": "2022-07-11T00:00:00Z", "partners": ["rossi"], "converted": 1, "failed": 1,
          "under_way": 1},
         {"number": 2, "begun_at": None, "partners": ["verdi"], "converted": 0, "failed": 0, "under_way": 0},
-        {"number": 3, "begun_at": None, "partners": ["canarias"], "converted": 0, "failed": 0, "under_way": 0},
+        {"number": 3, "begun_at": None, "partners": ["canarias"], "converted": 0, "failed": 0,
+         "under_way": 0},
     ]  # fmt: skip
     assert found["next_waits_for"] == "The pilot has 1 conversion under way."
     assert (found["brake"]["tried"], found["brake"]["failed"], found["brake"]["failed_at"]) == (
@@ -97,8 +98,8 @@ def test_the_table_says_the_same_in_words(desk: Desk) -> None:
     lines = desk.nce("campaign", "waves").stdout.splitlines()
     assert lines[:3] == [
         f"{CAMPAIGN} buys.",
-        "Conversions tried: 3, of which 1 stand as failed (at rossi). Subscriptions without cover: 0, billed on "
-        "both sides: 0.",
+        "Conversions tried: 3, of which 1 stand as failed (at rossi). Subscriptions without cover: 0, billed "
+        "on both sides: 0.",
         "It stops by itself at 5 % and 3 failed, 1 without cover, or 1 on both sides.",
     ]
     assert lines[4].split() == ["1", "(pilot)", "2022-07-11", "00:00", "1", "1", "1", "1", "rossi"]
@@ -117,8 +118,8 @@ def test_who_went_ahead_is_named_with_the_reason(desk: Desk) -> None:
 def test_a_campaign_without_waves_and_brake_says_so(desk: Desk) -> None:
     assert desk.nce("campaign", "waves").stdout.splitlines() == [
         f"{CAMPAIGN} buys.",
-        "Conversions tried: 0, of which 0 stand as failed. Subscriptions without cover: 0, billed on both sides: "
-        "0.",
+        "Conversions tried: 0, of which 0 stand as failed. Subscriptions without cover: 0, billed on both "
+        "sides: 0.",
         "It has no brake: it stops only by hand, with nce campaign stop.",
         "No waves: every partner may buy from the cut-over on.",
     ]
