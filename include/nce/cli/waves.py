@@ -33,6 +33,16 @@ NAMED_PARTNERS = 12
 ReasonOption = Annotated[str, typer.Option(metavar="TEXT", help="Why; it goes on record.")]
 
 
+class Thresholds(Part):
+    """At which figures the campaign stops by itself, as its file has them."""
+
+    failed_percent: int = Field(description="Share of the conversions tried that may stand as failed.")
+    failed_at_least: int = Field(description="So many have to stand so before the share counts.")
+    zero_coverage: int = Field(description="Subscriptions covered on neither side.")
+    double_coverage: int = Field(description="Subscriptions billed on both sides.")
+    unknown_hours: int = Field(description="After so long an unknown outcome counts as failed.")
+
+
 class BrakeDocument(Part):
     """Whether the campaign may buy, and at which figures it stops by itself."""
 
@@ -47,7 +57,7 @@ class BrakeDocument(Part):
     double_coverage: int = Field(description="Subscriptions billed on both sides.")
     known_zero_coverage: int = Field(description="Those of them that the last release accepted.")
     known_double_coverage: int = Field(description="Those of them that the last release accepted.")
-    thresholds: Brake | None = Field(description="At which it stops by itself; null: only by hand.")
+    thresholds: Thresholds | None = Field(description="At which it stops by itself; null: only by hand.")
 
 
 class WaveStatus(Part):
@@ -160,7 +170,7 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
                     double_coverage=figures.double,
                     known_zero_coverage=record.known.zero,
                     known_double_coverage=record.known.double,
-                    thresholds=thresholds,
+                    thresholds=Thresholds(**thresholds.model_dump()) if thresholds else None,
                 ),
                 waves=shown,
                 ahead=[AheadStatus(partner=p, reason=why) for p, why in sorted(board.ahead.items())],
