@@ -30,7 +30,7 @@ class _Word:
 
 
 class FakeWaves:
-    """Keeps what `include.nce.steps.ports.Waves` promises. `signals` stands in for a reconciliation."""
+    """Keeps what `include.nce.steps.ports.WaveLedger` promises. `signals` stands in for a reconciliation."""
 
     roster: dict[tuple[str, str], Partner]
     runs: dict[str, Run]

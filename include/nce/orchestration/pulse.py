@@ -18,7 +18,7 @@ from datetime import datetime
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.orchestration.composition import Product, product
-from include.nce.orchestration.patience import NotSetUp
+from include.nce.orchestration.patience import OUT_OF_REACH, NotSetUp
 from include.nce.steps.ports import Run
 from include.nce.steps.wait_for_wave import WaveLook, wait_for_wave
 
@@ -55,16 +55,23 @@ class Pulse:
         self._turn = asyncio.Condition()
         self._hurry = asyncio.Event()
         self._number = 0
-        self._looks: dict[str, tuple[int, WaveLook]] = {}
+        self._looks: dict[str, tuple[int, WaveLook | None]] = {}
         self._looking = asyncio.Lock()
 
-    async def waves(self, beat: Beat) -> WaveLook:
-        """Who may buy at this beat: looked at by the first wait that asks, for all of the campaign."""
+    async def waves(self, beat: Beat) -> WaveLook | None:
+        """Who may buy at this beat: looked at by the first wait that asks, for all of the campaign.
+
+        None while the ledger is out of reach: everybody waits on, and the next beat looks again.
+        """
         name = beat.campaign.campaign
         async with self._looking:
             known = self._looks.get(name)
             if known is None or known[0] < beat.number:
-                look = await wait_for_wave(beat.campaign, ledger=self.world.ledger, now_at=beat.now_at)
+                look = None
+                try:
+                    look = await wait_for_wave(beat.campaign, ledger=self.world.ledger, now_at=beat.now_at)
+                except OUT_OF_REACH:
+                    log.exception("The waves could not be looked at; waits go on and it is tried again.")
                 self._looks[name] = known = (beat.number, look)
             return known[1]
 

@@ -178,6 +178,8 @@ class WaveTrigger(_Wait):
             partner = run.partner.partner
             async for beat in shared.beats(run):
                 look = await shared.waves(beat)
+                if look is None:
+                    continue
                 why = look.why_not(partner)
                 if not why:
                     if partner in look.ahead:
@@ -267,7 +269,8 @@ class StandstillTrigger(_Wait):
             run = await shared.world.ledger.run(self.run_id)
             looked_at: datetime | None = None
             async for beat in shared.beats(run):
-                if not (await shared.waves(beat)).why_not(run.partner.partner):
+                look = await shared.waves(beat)
+                if look is not None and not look.why_not(run.partner.partner):
                     return TriggerEvent({"buy": True})
                 every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
                 looked_at = looked_at or beat.now_at  # the task that defers has looked a moment ago

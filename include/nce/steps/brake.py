@@ -11,12 +11,12 @@ from datetime import datetime
 
 from include.nce.domain.brake import Figures, why_stop
 from include.nce.domain.campaign import Brake, Campaign
-from include.nce.steps.ports import BrakeRecord, CoverageSignals, Waves
+from include.nce.steps.ports import BrakeRecord, CoverageSignals, WaveLedger
 
 BY_ITSELF = "its brake"
 
 
-async def why_not_buy(campaign: Campaign, partner: str, *, ledger: Waves, now_at: datetime) -> str:
+async def why_not_buy(campaign: Campaign, partner: str, *, ledger: WaveLedger, now_at: datetime) -> str:
     """Why this partner may not buy now, in a sentence; empty when it may."""
     stopped = (await brake(campaign, ledger=ledger, now_at=now_at)).sentence
     if stopped:
@@ -26,7 +26,7 @@ async def why_not_buy(campaign: Campaign, partner: str, *, ledger: Waves, now_at
     return ""
 
 
-async def brake(campaign: Campaign, *, ledger: Waves, now_at: datetime) -> BrakeRecord:
+async def brake(campaign: Campaign, *, ledger: WaveLedger, now_at: datetime) -> BrakeRecord:
     """The word that counts now; the campaign is stopped here when its figures say so."""
     record = await ledger.brake_record(campaign.campaign)
     policy = campaign.brake_in_force
@@ -54,7 +54,7 @@ async def brake(campaign: Campaign, *, ledger: Waves, now_at: datetime) -> Brake
 
 
 async def read_figures(
-    campaign: Campaign, policy: Brake, record: BrakeRecord, *, ledger: Waves, now_at: datetime
+    campaign: Campaign, policy: Brake, record: BrakeRecord, *, ledger: WaveLedger, now_at: datetime
 ) -> tuple[Figures, tuple[str, ...]]:
     """What the brake looks at, and the partners whose conversions stand as failed."""
     attempts = await ledger.attempts(

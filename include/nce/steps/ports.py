@@ -257,7 +257,7 @@ class Attempts:
     partners: tuple[str, ...] = ()
 
 
-class Waves(Protocol):
+class WaveLedger(Protocol):
     """The part of the ledger that knows who may buy, and whether the campaign is stopped."""
 
     async def brake_record(self, campaign: str) -> BrakeRecord:
@@ -316,7 +316,7 @@ class Waves(Protocol):
         ...
 
 
-class Ledger(Waves, Protocol):
+class Ledger(WaveLedger, Protocol):
     """Our side: what was found, decided, intended, sent and answered. Each method is one transaction.
 
     `at` is the campaign's clock everywhere; the ledger adds the machine's own time to each row.

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from include.nce.domain.campaign import Campaign, Waves
 from include.nce.domain.waves import WaveBoard, goes_ahead, next_wave, why_not_yet
-from include.nce.steps import ports
 from include.nce.steps.brake import brake
+from include.nce.steps.ports import WaveLedger
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WaveLook:
         return f"Waiting for the partner's wave. {self.next_waits_for}".rstrip()
 
 
-async def wait_for_wave(campaign: Campaign, *, ledger: ports.Waves, now_at: datetime) -> WaveLook:
+async def wait_for_wave(campaign: Campaign, *, ledger: WaveLedger, now_at: datetime) -> WaveLook:
     """Waits until this partner's wave has begun, without using a worker.
 
     A campaign file with `waves` lets its pilot buy first, then wave after wave, each once the one before has
@@ -59,7 +59,7 @@ async def wait_for_wave(campaign: Campaign, *, ledger: ports.Waves, now_at: date
 
 
 async def _let_the_urgent_go_ahead(
-    campaign: Campaign, policy: Waves, board: WaveBoard, ledger: ports.Waves, now_at: datetime
+    campaign: Campaign, policy: Waves, board: WaveBoard, ledger: WaveLedger, now_at: datetime
 ) -> bool:
     """Whether somebody was let ahead: a wave that waits must strand nobody."""
     if now_at < campaign.cut_over_at():

@@ -155,6 +155,27 @@ async def test_a_thousand_gates_ask_once_a_beat(world: OnePartner, monkeypatch: 
     assert 0 < asked < 20
 
 
+async def test_gates_wait_on_while_the_ledger_is_out_of_reach(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.begin()
+    failures = 0
+    real = world.records.brake_record
+
+    async def unreachable(name: str) -> Any:
+        nonlocal failures
+        if failures < 3:
+            failures += 1
+            raise OSError("connection refused")
+        return await real(name)
+
+    monkeypatch.setattr(world.records, "brake_record", unreachable)
+    tasks = [asyncio.create_task(anext(WaveTrigger(RUN).run())) for _ in range(20)]
+    ended = await asyncio.wait_for(asyncio.gather(*tasks), 5)
+    assert failures == 3  # one look a beat, not one a gate
+    assert all(isinstance(event, TaskSuccessEvent) for event in ended)
+
+
 async def bought_and_stopped(world: OnePartner) -> StandstillTrigger:
     """A batch of which one line is bought, when the campaign is stopped."""
     await world.begin(legacy(1, offer_id=IDENTITY), legacy(2, customer_id=OTHER_CUSTOMER))
