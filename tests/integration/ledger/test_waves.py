@@ -262,3 +262,24 @@ async def test_two_triggers_begin_a_wave_once(postgres_ledger: PostgresLedger) -
 async def test_an_unknown_campaign_cannot_be_stopped(postgres_ledger: PostgresLedger) -> None:
     with pytest.raises(InputRefused, match="csp-comercial-2022"):
         await postgres_ledger.stop_campaign("csp-comercial-2022", by="anna", reason="fire", at=AT)
+
+
+async def test_the_story_of_a_partner_tells_its_wave_and_every_stop(postgres_ledger: PostgresLedger) -> None:
+    await postgres_ledger.begin_wave(CAMPAIGN, Wave(1, ("rossi",)), at=AT)
+    await postgres_ledger.go_ahead(CAMPAIGN, "verdi", "It ends soon.", at=after(1))
+    await stop(postgres_ledger, partners=["verdi"], figures={"tried": 3, "failed": 3}, at=after(2))
+    await postgres_ledger.release_campaign(CAMPAIGN, by="bruno", reason="out", at=after(3))
+
+    told = {
+        partner: [
+            entry.sentence
+            for entry in await postgres_ledger.explain(CAMPAIGN, partner)
+            if entry.kind in ("wave", "brake")
+        ]
+        for partner in ("rossi", "verdi")
+    }
+    stopped = ["The campaign was stopped by anna: fire", "The campaign was released by bruno: out"]
+    assert told == {
+        "rossi": ["Wave 1 began.", *stopped],
+        "verdi": ["verdi went ahead of its wave. It ends soon.", *stopped],
+    }
