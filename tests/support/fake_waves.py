@@ -151,6 +151,7 @@ class FakeWaves:
             converted=sum(c.state is ConversionState.CONVERTED for c in theirs),
             failed=sum(c.state in _FAILED for c in theirs),
             under_way=sum(c.state in UNDER_WAY_STATES - {ConversionState.STRANDED} for c in theirs),
+            waiting=sum(c.state in (ConversionState.PLANNED, ConversionState.WAITING) for c in theirs),
             last_change_at=max(moved, default=None),
         ) if theirs else None  # fmt: skip
 

@@ -69,6 +69,7 @@ class WaveStatus(Part):
     converted: int = Field(description="Conversions finished.")
     failed: int = Field(description="Conversions failed, refused or stranded.")
     under_way: int = Field(description="Conversions bought or sent and not finished.")
+    waiting: int = Field(description="Conversions planned and not bought yet.")
 
 
 class AheadStatus(Part):
@@ -76,6 +77,13 @@ class AheadStatus(Part):
 
     partner: str = Field(description="Short id.")
     reason: str = Field(description="Why.")
+
+
+class UrgentStatus(Part):
+    """A partner that cannot wait for the release of a stopped campaign."""
+
+    partner: str = Field(description="Short id.")
+    term_end_at: Instant = Field(description="When the first of its subscriptions ends.")
 
 
 class WavesDocument(Document):
@@ -88,6 +96,9 @@ class WavesDocument(Document):
         description="In their order; empty when the campaign has none and everybody may buy."
     )
     ahead: list[AheadStatus] = Field(description="Partners that went ahead of their wave.")
+    urgent: list[UrgentStatus] = Field(
+        description="While it is stopped: partners with a subscription near its last safe start."
+    )
     next_waits_for: str = Field(description="Why the next wave has not begun; empty when nothing holds it.")
 
 
@@ -139,6 +150,7 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
     and why, and how far its figures are from stopping it.
     """
     from include.nce.steps.brake import read_figures
+    from include.nce.steps.wait_for_wave import urgent
 
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
@@ -150,6 +162,7 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
         figures, failed_at = await read_figures(
             policy, thresholds or Brake(), record, ledger=ledger, now_at=now_at
         )
+        hurry = await urgent(policy, ledger=ledger, now_at=now_at) if record.stopped else {}
     waits_for = why_not_yet(policy, policy.waves, board, now_at) if policy.waves else None
     to_come = coming(policy.waves, board) if policy.waves else ()
     shown = [_status(wave, board) for wave in (*board.begun, *to_come)]
@@ -174,11 +187,16 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
                 ),
                 waves=shown,
                 ahead=[AheadStatus(partner=p, reason=why) for p, why in sorted(board.ahead.items())],
+                urgent=[UrgentStatus(partner=p, term_end_at=at) for p, at in sorted(hurry.items())],
                 next_waits_for=waits_for or "" if to_come else "",
             )
         )
         return
     _show_brake(name, record, figures, failed_at, thresholds)
+    for partner, ends_at in sorted(hurry.items()):
+        say(
+            f"Urgent: {partner}, a subscription ends on {in_utc(ends_at)} UTC. Release in time, or convert by hand."
+        )
     _show_waves(policy, shown, board, waits_for)
 
 
@@ -196,6 +214,7 @@ def _status(wave: Wave, board: WaveBoard) -> WaveStatus:
         converted=together.converted,
         failed=together.failed,
         under_way=together.under_way,
+        waiting=together.waiting,
     )
 
 
@@ -239,7 +258,7 @@ def _show_waves(
         say("No waves: every partner may buy from the cut-over on.")
         return
     print_table(
-        ("WAVE", "BEGUN (UTC)", "PARTNERS", "CONVERTED", "FAILED", "UNDER WAY", "WHO"),
+        ("WAVE", "BEGUN (UTC)", "PARTNERS", "CONVERTED", "FAILED", "UNDER WAY", "WAITING", "WHO"),
         [
             (
                 f"{wave.number}{' (pilot)' if policy.waves.pilot and wave.number == 1 else ''}",
@@ -248,6 +267,7 @@ def _show_waves(
                 str(wave.converted),
                 str(wave.failed),
                 str(wave.under_way),
+                str(wave.waiting),
                 _names(wave.partners),
             )
             for wave in waves

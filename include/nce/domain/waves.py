@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from include.nce.domain.campaign import Campaign, Waves
 from include.nce.domain.conversion import last_safe_start_at, refused_from
 
+DEFAULT_AHEAD_HOURS: int = Waves.model_fields["ahead_hours"].default
+
 
 @dataclass(frozen=True)
 class Wave:
@@ -26,11 +28,15 @@ class Wave:
 
 @dataclass(frozen=True)
 class Progress:
-    """How one partner's conversions stand. `under_way`: bought or sent, and neither finished nor failed."""
+    """How one partner's conversions stand.
+
+    `under_way`: bought or sent, and neither finished nor failed. `waiting`: planned, and not bought yet.
+    """
 
     converted: int = 0
     failed: int = 0
     under_way: int = 0
+    waiting: int = 0
     last_change_at: datetime | None = None
 
 
@@ -59,6 +65,7 @@ class WaveBoard:
             converted=sum(one.converted for one in theirs),
             failed=sum(one.failed for one in theirs),
             under_way=sum(one.under_way for one in theirs),
+            waiting=sum(one.waiting for one in theirs),
             last_change_at=max((one.last_change_at for one in theirs if one.last_change_at), default=None),
         )
 
@@ -115,10 +122,11 @@ def why_not_yet(campaign: Campaign, policy: Waves, board: WaveBoard, now_at: dat
     return None
 
 
-def goes_ahead(term_end_at: datetime, campaign: Campaign, policy: Waves, now_at: datetime) -> bool:
-    """Whether a subscription that ends then is too urgent for its wave.
+def is_urgent(term_end_at: datetime, campaign: Campaign, now_at: datetime) -> bool:
+    """Whether a subscription that ends then cannot wait for its wave, or for a release.
 
-    Within Microsoft's last hours a person decides anyway, and nobody goes ahead for it.
+    Within Microsoft's last hours a person decides anyway, and nothing is urgent any more.
     """
-    urgent_from = last_safe_start_at(term_end_at, campaign.safety) - timedelta(hours=policy.ahead_hours)
+    hours = campaign.waves.ahead_hours if campaign.waves is not None else DEFAULT_AHEAD_HOURS
+    urgent_from = last_safe_start_at(term_end_at, campaign.safety) - timedelta(hours=hours)
     return urgent_from <= now_at < refused_from(term_end_at, campaign.safety)

@@ -324,15 +324,13 @@ async def _progress(session: AsyncSession, campaign: str) -> Mapping[str, Progre
             func.count().filter(state == ConversionState.CONVERTED),
             func.count().filter(state.in_(_FAILED)),
             func.count().filter(state.in_(_UNDER_WAY)),
+            func.count().filter(state.in_([ConversionState.PLANNED, ConversionState.WAITING])),
             func.max(moved),
         )
         .where(ConversionRow.campaign == campaign)
         .group_by(ConversionRow.partner)
     )
-    return {
-        partner: Progress(converted, failed, under_way, last_change_at)
-        for partner, converted, failed, under_way, last_change_at in await session.execute(query)
-    }
+    return {partner: Progress(*counts) for partner, *counts in await session.execute(query)}
 
 
 def _admission(campaign: str, partner: str) -> Any:

@@ -12,7 +12,7 @@ from include.nce.domain.conversion import ConversionState
 from include.nce.domain.waves import Wave
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
-from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, campaign, due, guid
+from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, campaign, due, guid, subscription
 
 CUT_OVER = datetime(2022, 7, 11, tzinfo=timezone.utc)
 
@@ -28,9 +28,14 @@ def in_waves(desk: Desk, **waves: Any) -> None:
         await ledger.import_campaign(campaign(waves=policy), "anna", "waves")
         await ledger.begin_wave(CAMPAIGN, Wave(1, ("rossi",)), at=CUT_OVER)
         await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=AT)
-        names = ["done", "bad", "on its way"]
+        names = ["done", "bad", "on its way", "next"]
         await ledger.record_verdicts(RUN, [due(n) for n in names], [[guid(n) for n in names]], at=AT)
-        states = (ConversionState.CONVERTED, ConversionState.REFUSED, ConversionState.ACCEPTED)
+        states = (
+            ConversionState.CONVERTED,
+            ConversionState.REFUSED,
+            ConversionState.ACCEPTED,
+            ConversionState.WAITING,
+        )
         for conversion, state in zip(await ledger.conversions(RUN), states, strict=True):
             await ledger.advance(conversion.conversion_id, state, at=CUT_OVER)
 
@@ -79,10 +84,11 @@ def test_waves_are_shown_with_their_partners_and_progress(desk: Desk) -> None:
     found = shown(desk)
     assert found["waves"] == [
         {"number": 1, "begun_at": "2022-07-11T00:00:00Z", "partners": ["rossi"], "converted": 1, "failed": 1,
-         "under_way": 1},
-        {"number": 2, "begun_at": None, "partners": ["verdi"], "converted": 0, "failed": 0, "under_way": 0},
+         "under_way": 1, "waiting": 1},
+        {"number": 2, "begun_at": None, "partners": ["verdi"], "converted": 0, "failed": 0, "under_way": 0,
+         "waiting": 0},
         {"number": 3, "begun_at": None, "partners": ["canarias"], "converted": 0, "failed": 0,
-         "under_way": 0},
+         "under_way": 0, "waiting": 0},
     ]  # fmt: skip
     assert found["next_waits_for"] == "The pilot has 1 conversion under way."
     assert (found["brake"]["tried"], found["brake"]["failed"], found["brake"]["failed_at"]) == (
@@ -102,8 +108,8 @@ def test_the_table_says_the_same_in_words(desk: Desk) -> None:
         "on both sides: 0.",
         "It stops by itself at 5 % and 3 failed, 1 without cover, or 1 on both sides.",
     ]
-    assert lines[4].split() == ["1", "(pilot)", "2022-07-11", "00:00", "1", "1", "1", "1", "rossi"]
-    assert lines[5].split() == ["2", "to", "come", "1", "0", "0", "0", "verdi"]
+    assert lines[4].split() == ["1", "(pilot)", "2022-07-11", "00:00", "1", "1", "1", "1", "1", "rossi"]
+    assert lines[5].split() == ["2", "to", "come", "1", "0", "0", "0", "0", "verdi"]
     assert lines[-1] == "The next wave waits. The pilot has 1 conversion under way."
 
 
@@ -113,6 +119,21 @@ def test_who_went_ahead_is_named_with_the_reason(desk: Desk) -> None:
     assert shown(desk)["ahead"] == [{"partner": "canarias", "reason": "It ends soon."}]
     assert "canarias went ahead of its wave. It ends soon." in desk.nce("campaign", "waves").stdout
     assert [wave["partners"] for wave in shown(desk)["waves"]] == [["rossi"], ["verdi"]]
+
+
+def test_while_it_is_stopped_it_says_who_cannot_wait(desk: Desk) -> None:
+    async def set_scene(ledger: PostgresLedger) -> None:
+        await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=AT)
+        ends_at = datetime(2022, 7, 15, 8, tzinfo=timezone.utc)
+        await ledger.record_survey(RUN, [subscription("soon", term_end_at=ends_at)], [], at=AT)
+
+    desk.ledger(set_scene)
+    desk.moves_to(CUT_OVER)
+    assert shown(desk)["urgent"] == []
+    desk.nce("campaign", "stop", "--reason", "fire", "--by", "anna")
+    assert shown(desk)["urgent"] == [{"partner": "rossi", "term_end_at": "2022-07-15T08:00:00Z"}]
+    said = "Urgent: rossi, a subscription ends on 2022-07-15 08:00 UTC."
+    assert said in desk.nce("campaign", "waves").stdout
 
 
 def test_a_campaign_without_waves_and_brake_says_so(desk: Desk) -> None:

@@ -205,7 +205,7 @@ async def test_the_progress_of_a_partner_is_counted_on_its_conversions(ledger):
     await conversions(
         ledger, (S.CONVERTED, 1), (S.COVERED, 5), (S.UNKNOWN, 2), (S.STRANDED, 3), (S.HELD, 9), (S.PLANNED, 0)
     )
-    assert (await ledger.wave_board(CAMPAIGN)).progress == {"rossi": Progress(1, 1, 2, after(5))}
+    assert (await ledger.wave_board(CAMPAIGN)).progress == {"rossi": Progress(1, 1, 2, 1, after(5))}
 
 
 async def test_the_nearest_term_end_is_that_of_what_is_still_to_be_converted(ledger):

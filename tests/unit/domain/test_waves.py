@@ -17,7 +17,7 @@ from include.nce.domain.waves import (
     Wave,
     WaveBoard,
     coming,
-    goes_ahead,
+    is_urgent,
     next_wave,
     why_not_yet,
 )
@@ -144,12 +144,14 @@ def test_a_later_wave_that_had_nothing_to_convert_holds_nobody() -> None:
 )  # fmt: skip
 def test_who_is_near_its_last_safe_start_goes_ahead(hours_left: float, ahead: bool) -> None:
     ends_at = CUT_OVER + timedelta(hours=hours_left)
-    assert goes_ahead(ends_at, campaign(), policy(), CUT_OVER) is ahead
+    assert is_urgent(ends_at, campaign(), CUT_OVER) is ahead
 
 
 def test_the_margin_before_the_last_safe_start_is_policy() -> None:
     ends_at = CUT_OVER + timedelta(hours=120)
-    assert not goes_ahead(ends_at, campaign(), policy(ahead_hours=0), CUT_OVER)
+    in_no_hurry = campaign(waves={"then": [1], "ahead_hours": 0})
+    assert is_urgent(ends_at, campaign(), CUT_OVER)
+    assert not is_urgent(ends_at, in_no_hurry, CUT_OVER)
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,9 @@ async def test_a_stopped_campaign_begins_no_wave_and_lets_nobody_ahead(world: On
 
     for name in (ROSSI, "verdi"):
         assert found.why_not(name).startswith("The campaign was stopped by anna")
+    # A person is told of what cannot wait for the release.
+    assert found.why_not(ROSSI).endswith("This is urgent: a subscription ends on 2022-07-15 08:00 UTC.")
+    assert "urgent" not in found.why_not("verdi")
     board = await world.records.wave_board(CAMPAIGN)
     assert (board.begun, board.ahead) == ((), {})
 
