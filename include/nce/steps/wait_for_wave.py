@@ -75,7 +75,7 @@ async def wait_for_wave(campaign: Campaign, *, ledger: WaveLedger, now_at: datet
 
 
 async def urgent(campaign: Campaign, *, ledger: WaveLedger, now_at: datetime) -> dict[str, datetime]:
-    """Partner -> the first term end of a subscription that cannot wait any more; nobody before the cut-over."""
+    """Partner -> the first term end of a subscription that cannot wait; nobody before the cut-over."""
     if now_at < campaign.cut_over_at():
         return {}
     late_enough = now_at + timedelta(hours=campaign.safety.refusal_hours)
