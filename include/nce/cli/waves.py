@@ -195,8 +195,8 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
     _show_brake(name, record, figures, failed_at, thresholds)
     for partner, ends_at in sorted(hurry.items()):
         say(
-            f"Urgent: {partner}, a subscription ends on {in_utc(ends_at)} UTC. Release in time, or convert it "
-            "by hand."
+            f"Urgent: {partner}, a subscription ends on {in_utc(ends_at)} UTC. Release in time, or convert "
+            "it by hand."
         )
     _show_waves(policy, shown, board, waits_for)
 
