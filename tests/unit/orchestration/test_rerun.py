@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.preview import Preview
-from include.nce.orchestration import composition
+from include.nce.orchestration import composition, roster
 from include.nce.orchestration.composition import Product
-from include.nce.orchestration.operators import BuyNce
+from include.nce.orchestration.operators import BuyNce, CheckCampaign
 from include.nce.orchestration.rerun import ConfirmRerun
 from include.nce.orchestration.triggers import StandstillTrigger
-from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, legacy
+from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
 
 
@@ -139,3 +139,14 @@ def test_a_batch_that_is_stopped_in_the_middle_waits_and_finishes_what_it_has_bo
     task.execute_complete(context, {"buy": True})
     assert world.state(2) is ConversionState.ACCEPTED
     world.assert_rules()
+
+
+def test_a_pilot_that_is_not_in_the_roster_stops_the_campaign_before_it_starts(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = campaign(waves={"pilot": ["rossi-informatica", "rosi"], "then": [1]})
+    composition.run(world.records.import_campaign(document, "anna", ""))
+    monkeypatch.setattr(roster, "read_roster", lambda location: [partner()])
+    context: Any = {"params": {"campaign": CAMPAIGN}}
+    with pytest.raises(AirflowFailException, match=r"waves\.pilot: partner 'rosi' is not in the roster"):
+        CheckCampaign(task_id="check_campaign").execute(context)
