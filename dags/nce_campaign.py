@@ -9,6 +9,7 @@ can read. Nothing is bought here.
 * **Those that ended badly**: add `"outcomes": ["blocked"], "existing": "rerun"`.
 
 A run that exists is skipped (pink), or started again with `"existing": "rerun"`; what is finished stays so.
+Before runs are started again, `confirm_rerun` shows what that would buy and cancel, and waits for a person.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from airflow.sdk import DAG
 
 from include.nce.orchestration.operators import CheckCampaign, EnrolPartners
 from include.nce.orchestration.params import CAMPAIGN_FORM
+from include.nce.orchestration.rerun import ConfirmRerun
 from include.nce.orchestration.texts import TEXTS
 
 with DAG(
@@ -32,6 +34,7 @@ with DAG(
 ) as dag:
     check_campaign = CheckCampaign(task_id="check_campaign", doc_md=TEXTS["check_campaign"])
     enrol_partners = EnrolPartners(task_id="enrol_partners", doc_md=TEXTS["enrol_partners"])
+    confirm_rerun = ConfirmRerun(task_id="confirm_rerun", doc_md=TEXTS["confirm_rerun"])
     start_partners = TriggerDagRunOperator.partial(
         task_id="start_partners",
         trigger_dag_id="nce_partner_migration",
@@ -40,4 +43,4 @@ with DAG(
         doc_md=TEXTS["start_partners"],
     ).expand_kwargs(enrol_partners.output)
 
-    check_campaign >> enrol_partners
+    check_campaign >> enrol_partners >> confirm_rerun >> start_partners

@@ -5,7 +5,7 @@ One run is one partner in one campaign; its run id says which: `csp-commercial-2
 
 | colour | means |
 |---|---|
-| purple | waiting: a check is outstanding, or a date has not come |
+| purple | waiting: for a check, a date, the partner's wave, or the release of a stopped campaign |
 | green | in order, bought, finished |
 | waiting for input | a person has to approve the plan: *Required actions* |
 | pink | does not matter any more: the partner opted out |
@@ -34,6 +34,7 @@ from include.nce.orchestration.operators import (
     OpenRun,
     PlanConversions,
     ReadinessCheck,
+    WaveGate,
 )
 from include.nce.orchestration.params import APPROVAL_FORM, MIGRATION_FORM
 from include.nce.orchestration.texts import TEXTS
@@ -60,6 +61,7 @@ with DAG(
     )
     honour_opt_out = HonourOptOut(task_id="honour_opt_out", doc_md=TEXTS["honour_opt_out"])
     cut_over = MomentGate(task_id="wait_for_cut_over", moment="cut_over", doc_md=TEXTS["wait_for_cut_over"])
+    wave = WaveGate(task_id="wait_for_wave", doc_md=TEXTS["wait_for_wave"])
     plan = PlanConversions(
         task_id="plan_conversions",
         doc_md=TEXTS["plan_conversions"],
@@ -81,6 +83,6 @@ with DAG(
     )
 
     open_run >> [*checks, opt_out_deadline]
-    opt_out_deadline >> honour_opt_out >> cut_over
-    [*checks, cut_over] >> plan
+    opt_out_deadline >> honour_opt_out >> cut_over >> wave
+    [*checks, wave] >> plan
     plan >> approve_plan >> convert.expand(batch=plan.output) >> close_run

@@ -21,6 +21,7 @@ from include.nce.cli.explain import Explanation
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
+from include.nce.cli.waves import WavesDocument
 from include.nce.ledger.evidence import EvidencePack
 from scripts.dag_reference import dag_page
 from scripts.input_reference import input_page
@@ -35,6 +36,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce opt-out list --json": OptOutList,
     "nce campaign show --json": CampaignDocument,
     "nce campaign show --versions --json": CampaignVersions,
+    "nce campaign waves --json": WavesDocument,
 }
 """Command -> the document it prints."""
 MADE = "<!-- Made by `python -m scripts.reference`; change the code, not this page. -->\n\n"
@@ -127,7 +129,9 @@ def _kind(described: Mapping[str, Any]) -> str:
         return f"object: {key}{_kind(described['additionalProperties'])}"
     if described.get("format") == "date-time":
         return "instant"
-    return {"string": "text", "integer": "number", "null": "null"}[str(described["type"])]
+    return {"string": "text", "integer": "number", "boolean": "true or false", "null": "null"}[
+        str(described["type"])
+    ]
 
 
 def _words(definition: Mapping[str, Any]) -> str:

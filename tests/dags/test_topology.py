@@ -14,7 +14,8 @@ PARTNER_MIGRATION = {
     "check_customer_mca": ["plan_conversions"],
     "wait_for_opt_out_deadline": ["honour_opt_out"],
     "honour_opt_out": ["wait_for_cut_over"],
-    "wait_for_cut_over": ["plan_conversions"],
+    "wait_for_cut_over": ["wait_for_wave"],
+    "wait_for_wave": ["plan_conversions"],
     "plan_conversions": ["approve_plan", "convert.buy_nce", "convert.cancel_legacy"],
     "approve_plan": ["convert.buy_nce"],
     "convert.buy_nce": ["convert.wait_for_nce"],
@@ -24,10 +25,11 @@ PARTNER_MIGRATION = {
 }
 CAMPAIGN = {
     "check_campaign": ["enrol_partners"],
-    "enrol_partners": ["start_partners"],
+    "enrol_partners": ["confirm_rerun", "start_partners"],
+    "confirm_rerun": ["start_partners"],
     "start_partners": [],
 }
-WAITS = {*CHECKS, "wait_for_opt_out_deadline", "wait_for_cut_over", "convert.wait_for_nce"}
+WAITS = {*CHECKS, "wait_for_opt_out_deadline", "wait_for_cut_over", "wait_for_wave", "convert.wait_for_nce"}
 ASKS = {"approve_plan"}
 
 

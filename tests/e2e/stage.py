@@ -232,6 +232,25 @@ class Stage:
         assert self.airflow("POST", f"dags/{dag_id}/dagRuns", body) is not None
         return self.finished(run_id, dag_id)
 
+    def asked(self, run_id: str, task_id: str, **conf: Any) -> dict[str, Any]:
+        """Start a run of the campaign's DAG and wait until it asks a person; its question."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        assert self.airflow("POST", f"dags/{CAMPAIGN_DAG}/dagRuns", body) is not None
+        until(f"{run_id} asks", lambda: self.tasks(run_id, CAMPAIGN_DAG).get(task_id) == "awaiting_input")
+        question = self.airflow("GET", self._question(run_id, task_id))
+        assert question is not None, f"{task_id} of {run_id} asks nothing"
+        return dict(question)
+
+    def answer(self, run_id: str, task_id: str, option: str) -> None:
+        """Answer a question of `asked`, as the page Required Actions does."""
+        body = {"chosen_options": [option], "params_input": {}}
+        assert self.airflow("PATCH", self._question(run_id, task_id), body) is not None
+
+    @staticmethod
+    def _question(run_id: str, task_id: str) -> str:
+        task = f"dags/{CAMPAIGN_DAG}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        return f"{task}/-1/hitlDetails"
+
     def finished(self, run_id: str, dag_id: str = PARTNER_DAG) -> str:
         """The state in which the run ends."""
         until(f"{run_id} has finished", lambda: self.run(run_id, dag_id)["state"] in ("success", "failed"))

@@ -54,10 +54,11 @@ ORDERS = {"rifugi": 1, "mulini": 1}
 
 GREEN, RED, PINK, PURPLE = "success", "failed", "skipped", "deferred"
 _CHECKS = ("check_mpa", "check_indirect_provider_link", "check_mpn_id", "check_customer_mca")
+_GATES = ("wait_for_cut_over", "wait_for_wave")
 _CONVERT = ("convert.buy_nce", "convert.wait_for_nce", "convert.cancel_legacy")
 _PLANNED = dict.fromkeys(("plan_conversions", "approve_plan"), GREEN)
 _BEFORE_THE_PLAN = dict.fromkeys(
-    ("open_run", *_CHECKS, "wait_for_opt_out_deadline", "honour_opt_out", "wait_for_cut_over"), GREEN
+    ("open_run", *_CHECKS, "wait_for_opt_out_deadline", "honour_opt_out", *_GATES), GREEN
 )
 
 
@@ -66,9 +67,7 @@ def _batches(count: int) -> dict[str, str]:
 
 
 def _waiting(**checks: str) -> dict[str, str | None]:
-    later = (
-        "honour_opt_out", "wait_for_cut_over", "plan_conversions", "approve_plan", *_CONVERT, "close_run",
-    )  # fmt: skip
+    later = ("honour_opt_out", *_GATES, "plan_conversions", "approve_plan", *_CONVERT, "close_run")
     begun = dict.fromkeys(("open_run", *_CHECKS), GREEN)
     return {**begun, "wait_for_opt_out_deadline": PURPLE, **dict.fromkeys(later), **checks}
 
@@ -85,9 +84,7 @@ TASKS: dict[str, dict[str, str]] = {
     CONVERTED: {**_BEFORE_THE_PLAN, **_PLANNED, **_batches(2), "close_run": GREEN},
     OPTED_OUT: {
         **_BEFORE_THE_PLAN,
-        **dict.fromkeys(
-            ("honour_opt_out", "wait_for_cut_over", "plan_conversions", "approve_plan", *_CONVERT), PINK
-        ),
+        **dict.fromkeys(("honour_opt_out", *_GATES, "plan_conversions", "approve_plan", *_CONVERT), PINK),
         "close_run": GREEN,
     },
     BLOCKED: {

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import endings
-from tests.e2e.stage import CAMPAIGN_DAG, Ending, Stage, World
+from tests.e2e.stage import CAMPAIGN_DAG, Ending, Stage, World, until
 from tests.e2e.story import (
     BLOCKED,
     CAMPAIGN,
@@ -138,11 +138,49 @@ class TestRunningAgain:
     def test_a_backfill_runs_the_named_partner_and_no_other(self, played: Played) -> None:
         stage, last = played.stage, played.stage.last_request()
         began = {partner: _began(stage, partner) for partner in PARTNERS}
-        printed = stage.nce("backfill", CONVERTED, "--wait")
+        printed = stage.nce("backfill", CONVERTED, "--yes", "--wait")
         assert stage.finished(f"{CAMPAIGN}__{CONVERTED}") == "success"
         assert f"{CONVERTED}: run {CAMPAIGN}__{CONVERTED}, closed" in printed
+        assert "This would do: 0 purchases, 0 cancellations, 1 partner." in printed
         assert {partner for partner in PARTNERS if _began(stage, partner) != began[partner]} == {CONVERTED}
         assert endings.writes(stage.requests(since=last)) == []
+
+    @pytest.mark.parametrize("answer", ["Reject", "Approve"])
+    def test_airflow_shows_what_running_again_would_do_and_waits_for_a_person(
+        self, played: Played, answer: str
+    ) -> None:
+        stage, last = played.stage, played.stage.last_request()
+        began, run_id = _began(stage, CONVERTED), f"asked-{answer.lower()}"
+        question = stage.asked(
+            run_id, "confirm_rerun", campaign=CAMPAIGN, partners=[CONVERTED], existing="rerun"
+        )
+        assert question["body"] == "This would do: 0 purchases, 0 cancellations, 1 partner."
+        assert _began(stage, CONVERTED) == began
+        stage.answer(run_id, "confirm_rerun", answer)
+        assert stage.finished(run_id, CAMPAIGN_DAG) == "success"
+        rejected = answer == "Reject"
+        states = stage.tasks(run_id, CAMPAIGN_DAG)
+        assert states["confirm_rerun"] == ("skipped" if rejected else "success")
+        assert {states[task] for task in states if task.startswith("start_partners")} == {
+            "skipped" if rejected else "success"
+        }
+        assert stage.finished(f"{CAMPAIGN}__{CONVERTED}") == "success"
+        assert (_began(stage, CONVERTED) == began) is rejected
+        assert endings.writes(stage.requests(since=last)) == []
+        note = "Run again: 0 purchases, 0 cancellations, 1 partner."
+        assert stage.run(run_id, CAMPAIGN_DAG)["note"] == note
+
+    def test_a_stopped_campaign_holds_a_run_at_its_wave_and_a_release_lets_it_go_on(
+        self, played: Played
+    ) -> None:
+        stage, run_id = played.stage, f"{CAMPAIGN}__{CONVERTED}"
+        stage.nce("campaign", "stop", "--reason", "the test looks", "--by", "anna")
+        stage.nce("backfill", CONVERTED, "--yes", "--wait")
+        until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
+        assert "stopped by anna" in stage.nce("status")
+        stage.nce("campaign", "release", "--reason", "the test has seen", "--by", "anna")
+        assert stage.finished(run_id) == "success"
+        assert "The campaign was stopped by anna" in stage.log(run_id, "wait_for_wave")
 
 
 class TestBadInput:

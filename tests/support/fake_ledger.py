@@ -31,6 +31,7 @@ from include.nce.domain.subscription import Customer, Subscription
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Busy, Command, Conversion, Run
+from tests.support.fake_waves import FakeWaves
 
 _ANSWERS = {"accepted", "refused", "found", "not_found"}
 _TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
@@ -62,10 +63,11 @@ class _Writer:
         return self.held
 
 
-class FakeLedger:
+class FakeLedger(FakeWaves):
     """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.versions: dict[str, list[Campaign]] = {}
         self.roster: dict[tuple[str, str], Partner] = {}
         self.runs: dict[str, Run] = {}

@@ -16,6 +16,7 @@ from include.nce.cli.opt_outs import opt_out_app
 from include.nce.cli.plans import plan
 from include.nce.cli.runs import backfill, start
 from include.nce.cli.status import status
+from include.nce.cli.waves import release_campaign, show_waves, stop_campaign
 
 app = typer.Typer(
     name="nce",
@@ -30,6 +31,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the ledger, Airflow or a run did not do its part; 2 what was typed cannot "
     "be used.",
 )
+
+campaign_app.command("stop")(stop_campaign)
+campaign_app.command("release")(release_campaign)
+campaign_app.command("waves")(show_waves)
 
 app.command()(status)
 app.command()(start)

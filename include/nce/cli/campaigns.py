@@ -98,6 +98,8 @@ async def import_campaign(
         say(f"{name}: nothing changed, version {number} stays.")
         return
     say(f"{name}: version {number} is recorded. Runs follow it by themselves.")
+    if document.brake_in_force is None:
+        remark("It has no 'brake': it stops only by hand, with nce campaign stop.")
     if before is not None:
         for moment in MOVABLE_MOMENTS:
             if getattr(before.moments, moment) != getattr(document.moments, moment):
@@ -242,10 +244,25 @@ def _show_latest(latest: CampaignVersion, *, as_json: bool) -> None:
         f"{len(campaign.overrides)} overrides; roster {campaign.roster or 'named at each start'}; "
         f"service desk {campaign.service_desk}"
     )
+    say(_waves_and_brake(campaign))
     print_table(
         ("DATE", "AS WRITTEN", f"INSTANT ({campaign.default_zone}, UTC)", "SOURCE"),
         [(name, _written(m), _instant(m, campaign), m.source) for name, m in moments.items()],
     )
+
+
+def _waves_and_brake(campaign: Campaign) -> str:
+    """Who may buy when, and what stops it, as the policy has it."""
+    waves, brake = campaign.waves, campaign.brake_in_force
+    if waves is None:
+        when = "Everybody may buy from the cut-over on"
+    else:
+        pilot = f"the pilot {', '.join(waves.pilot)}, then " if waves.pilot else ""
+        sizes = ", ".join(str(size) for size in waves.then)
+        when = f"Waves: {pilot}{sizes} partners, each after {waves.quiet_hours} quiet hours"
+    if brake is None:
+        return f"{when}; no brake"
+    return f"{when}; the brake is pulled at {brake.failed_percent} % and {brake.failed_at_least} failed"
 
 
 def _show_versions(name: str, history: Sequence[CampaignVersion], *, as_json: bool) -> None:

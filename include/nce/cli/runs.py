@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -12,12 +13,21 @@ import typer
 
 from include.nce.cli.display import in_utc, remark, say
 from include.nce.cli.entry import Unavailable, as_command
-from include.nce.cli.surroundings import CampaignOption, author, campaign_named, open_ledger
+from include.nce.cli.question import YesOption, ask
+from include.nce.cli.surroundings import (
+    CampaignOption,
+    author,
+    campaign_named,
+    campaign_now,
+    open_ledger,
+)
+from include.nce.domain.campaign import run_id as run_id_of
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.outcome import RunOutcome
 
 if TYPE_CHECKING:
     from include.nce.cli.airflow_api import AirflowApi
+    from include.nce.ledger.ledger import PostgresLedger
     from include.nce.ledger.reports import PartnerStatus
 
 CAMPAIGN_DAG = "nce_campaign"
@@ -65,14 +75,16 @@ async def start(
     existing: Annotated[
         Existing, typer.Option(help="Runs that exist already: leave them, or run them again.")
     ] = Existing.SKIP,
+    yes: YesOption = False,
     wait: WaitOption = False,
     patience: PatienceOption = 600,
 ) -> None:
     """Start the campaign's runs.
 
-    One for each partner of its roster, or for those that are named. A run waits by itself for what is
-    missing and for the campaign's dates; nothing is bought before the cut-over. Runs that exist are
-    left alone unless --existing rerun is given; what is finished stays finished even then.
+    One for each partner of its roster, or for those that are named. What it would do is shown first, and
+    asked about. A run waits by itself for what is missing and for the campaign's dates; nothing is bought
+    before the cut-over. Runs that exist are left alone unless --existing rerun is given; what is finished
+    stays finished even then.
     """
     named = list(dict.fromkeys(partners or ()))
     faults = [
@@ -86,9 +98,16 @@ async def start(
         name = await campaign_named(ledger, campaign)
         await ledger.campaign(name)
         enrolled = {partner.partner for partner in await ledger.partners(name)}
+        would_do = ""
+        if mode is Mode.APPLY:
+            would_do = await _would_do(
+                ledger, name, named, enrolled, [o.value for o in outcome or ()], existing
+            )
     strangers = [partner for partner in named if partner not in enrolled]
     if enrolled and strangers:
         remark(f"Not enrolled yet, looked up in the roster: {', '.join(strangers)}.")
+    if would_do:
+        ask(would_do, yes=yes)
     _start_campaign(
         name, "start", named, mode, existing, [o.value for o in outcome or ()], wait=wait, patience=patience
     )
@@ -98,23 +117,58 @@ async def start(
 async def backfill(
     partners: Annotated[list[str], typer.Argument(metavar="PARTNER", help="Short ids.")],
     campaign: CampaignOption = None,
+    yes: YesOption = False,
     wait: WaitOption = False,
     patience: PatienceOption = 600,
 ) -> None:
     """Run the named partners again.
 
-    From the first task on; what exists is said before. Nothing that is converted is touched, and
-    nothing is bought twice. Dates that have passed are no obstacle: the run goes straight on, and the
-    buying step looks at the campaign's policy once more.
+    From the first task on; what exists and what it would do is shown first, and asked about. Nothing that
+    is converted is touched, and nothing is bought twice. Dates that have passed are no obstacle: the run
+    goes straight on, and the buying step looks at the campaign's policy once more.
     """
     named = list(dict.fromkeys(partners))
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         known = await ledger.partners(name, named)
         standing = [(await ledger.status(name, partner.partner)).partners[0] for partner in known]
+        would_do = await _would_do(
+            ledger, name, named, {partner.partner for partner in known}, [], Existing.RERUN
+        )
     for status in standing:
         say(_what_exists(status))
+    ask(would_do, yes=yes)
     _start_campaign(name, "backfill", named, Mode.APPLY, Existing.RERUN, [], wait=wait, patience=patience)
+
+
+async def _would_do(
+    ledger: PostgresLedger,
+    campaign: str,
+    named: Sequence[str],
+    enrolled: Collection[str],
+    outcomes: Sequence[str],
+    existing: Existing,
+) -> str:
+    """What starting these partners would do, counted in the ledger; a roster is not known there yet."""
+    if not enrolled and not named:
+        return "enrol the partners of the roster and start each; none of them is planned yet."
+    chosen = [
+        partner.partner
+        for partner in await ledger.partners(campaign, outcomes=list(outcomes) or None)
+        if not named or partner.partner in named
+    ]
+    if existing is Existing.SKIP:
+        on_record = await ledger.watch(campaign, [run_id_of(campaign, partner) for partner in chosen])
+        chosen = [partner for partner in chosen if run_id_of(campaign, partner) not in on_record]
+    strangers = [partner for partner in named if partner not in enrolled] if not outcomes else []
+    counted = await ledger.preview(campaign, chosen, now_at=await campaign_now())
+    counted = replace(
+        counted,
+        partners=counted.partners + len(strangers),
+        not_planned=counted.not_planned + len(strangers),
+    )
+    stopped = (await ledger.brake_record(campaign)).sentence
+    return f"{counted.sentence} {stopped}".rstrip()
 
 
 def refuse_paused(airflow: AirflowApi, *dag_ids: str) -> None:
@@ -159,6 +213,7 @@ def _start_campaign(
         "partners": list(partners),
         "outcomes": list(outcomes),
         "existing": existing.value,
+        "ask": False,
     }
     with AirflowApi.open() as airflow:
         refuse_paused(airflow, CAMPAIGN_DAG, PARTNER_DAG)

@@ -91,6 +91,7 @@ async def status(
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         report = await ledger.status(name, partner, with_subscriptions=in_detail)
+        stopped = (await ledger.brake_record(name)).sentence
     now_at = await _now_or_none()
     chosen = [p for p in report.partners if p.partner > after and (not wanted or stage_of(p) in wanted)]
     size = limit or (len(chosen) if as_json else TABLE_LIMIT)
@@ -103,6 +104,7 @@ async def status(
                 campaign=report.campaign,
                 version=report.version,
                 now=now_at,
+                stopped=stopped,
                 partners=[partner_in_status(p, stage=stage_of(p), reason=_reason(p)) for p in shown],
                 totals=report.totals,
             )
@@ -110,6 +112,8 @@ async def status(
         return
     clock = f", {in_utc(now_at)} UTC" if now_at else ""
     say(f"{report.campaign}, version {report.version}{clock}: {_sums(report.totals)}")
+    if stopped:
+        say(stopped)
     if partner is not None:
         _show_partner(shown[0]) if shown else say(f"{partner} does not stand so.")
     elif shown:
@@ -187,7 +191,7 @@ def _reason(partner: PartnerStatus) -> str:
     ]
     if waiting:
         return " ".join(waiting)
-    return "It runs, or waits for a date." if partner.run_id else "No run yet: nce start."
+    return "It runs, or waits for a date or its wave." if partner.run_id else "No run yet: nce start."
 
 
 def _who_acts(reason: str, owner: Owner, remedy: str) -> str:

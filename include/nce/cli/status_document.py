@@ -27,6 +27,9 @@ class StatusDocument(CampaignStatus):
     now: Moment | None = Field(
         description="The campaign's time; null when nobody tells it: the simulator of a rehearsal is down."
     )
+    stopped: str = Field(
+        description="Who stopped the campaign and why, and what ends it; empty while it may buy."
+    )
     partners: list[StatusPartner] = Field(  # type: ignore[assignment]  # a narrower item, and the model is frozen
         description="In the order of their ids; those that --outcome, --after and --limit leave."
     )

@@ -22,6 +22,9 @@ PARTNER_ZONE = "partner"
 """Written as a moment's zone: the day ends when it ends where the partner is."""
 
 
+ShortId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,60}$")]
+
+
 def _zone_of_a_moment(name: str) -> str:
     return name if name == PARTNER_ZONE else known_zone(name)
 
@@ -159,6 +162,46 @@ class Approvals(Policy):
     """A plan in which the term, the billing cycle or the seats of a subscription are other than legacy's."""
 
 
+class Waves(Policy):
+    """Who may buy when: first the pilot, then wave after wave. Without it all buy from the cut-over on.
+
+    All runs start and watch at once; a wave holds back only what is bought.
+    """
+
+    pilot: tuple[ShortId, ...] = ()
+    """Partners of the first wave, by their short ids. The next wave waits until they have converted
+    something."""
+    then: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    """How many partners the waves after it have, in the order in which they were enrolled; the last number
+    repeats until all have begun."""
+    quiet_hours: Annotated[int, Field(ge=0)] = 24
+    """How long nothing of a wave may have moved, with nothing under way, before the next one begins."""
+    ahead_hours: Annotated[int, Field(ge=0)] = 24
+    """How long before the last safe start of one of its subscriptions a partner goes ahead of its wave."""
+
+    @model_validator(mode="after")
+    def _each_pilot_once(self) -> Waves:
+        twice = next((name for name in self.pilot if self.pilot.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"'pilot' names {twice} twice; keep one")
+        return self
+
+
+class Brake(Policy):
+    """At which figures the campaign stops by itself. What stood when a person released it counts no more."""
+
+    failed_percent: Annotated[int, Field(ge=1, le=100)] = 5
+    """Share of the conversions tried that may stand as failed, refused, stranded or unknown for too long."""
+    failed_at_least: Annotated[int, Field(ge=1)] = 3
+    """So many have to stand so before the share counts."""
+    zero_coverage: Annotated[int, Field(ge=1)] = 1
+    """So many subscriptions that neither legacy nor NCE covers."""
+    double_coverage: Annotated[int, Field(ge=1)] = 1
+    """So many subscriptions that are billed on both sides."""
+    unknown_hours: Annotated[int, Field(ge=1)] = 6
+    """How long a purchase may be without a known outcome before it counts as failed."""
+
+
 class Offer(Policy):
     """One row of the offer table: which segment a legacy offer is for, and how it can be converted."""
 
@@ -246,6 +289,10 @@ class Campaign(Policy):
     """How often is asked, and how long is waited."""
     approvals: Approvals = Approvals()
     """When a person has to approve a plan before it is bought."""
+    waves: Waves | None = None
+    """Who may buy when. Left out: everybody from the cut-over on."""
+    brake: Brake | None = None
+    """When the campaign stops by itself. Left out: as below when there are `waves`, else never."""
     batch_size: Annotated[int, Field(ge=1, le=100)] = 100
     """How many subscriptions one mapped `convert` group takes at most."""
     roster: str = ""
@@ -269,6 +316,16 @@ class Campaign(Policy):
     @cached_property
     def _offer_by_id(self) -> dict[str, Offer]:
         return {offer.offer_id: offer for offer in self.offers}
+
+    @property
+    def brake_in_force(self) -> Brake | None:
+        """The brake that is written; a campaign in waves always has one."""
+        return self.brake or (Brake() if self.waves is not None else None)
+
+    @property
+    def convertible_offers(self) -> frozenset[str]:
+        """Ids of the offers that are not exempt."""
+        return frozenset(o.offer_id for o in self.offers if o.segment not in self.exempt_segments)
 
     def offer(self, offer_id: str) -> Offer | None:
         return self._offer_by_id.get(offer_id.lower())

@@ -29,6 +29,7 @@ _FORMS = {
     "product": "the 12 characters of the product, such as CFQ7TTC0LDPB",
     "sku": "the 4 characters of the SKU, such as 0001",
     "term": "P1M, P1Y or P3Y",
+    "pilot": "a short id, such as rossi-informatica",
     "billing": "monthly, annual or triennial",
 }
 
@@ -213,7 +214,9 @@ def _placed(error: Any, root: yaml.Node) -> tuple[int, str, str]:
         noun, example = ("instant", "2022-07-11T00:00:00Z") if place[-1] == "at" else ("day", "2022-06-30")
         what = f"'{value}' is no {noun}; write it like {example}"
     elif kind == "string_pattern_mismatch":
-        what = f"'{value}' cannot be used; write {_FORMS.get(str(place[-1]), error['ctx']['pattern'])}"
+        # An item of a list has the form that the list's key names.
+        key = next((str(step) for step in reversed(place) if isinstance(step, str)), "")
+        what = f"'{value}' cannot be used; write {_FORMS.get(key, error['ctx']['pattern'])}"
     elif isinstance(value, dict | list) or value is None:
         what = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
     else:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.approval import SHORT_HASH
@@ -19,6 +20,8 @@ from include.nce.ledger.reports import Moment, Report
 from include.nce.ledger.runs import finding_of
 from include.nce.ledger.tables import (
     ApprovalRow,
+    CampaignEvent,
+    CampaignEventRow,
     CampaignVersionRow,
     CheckHistoryRow,
     CommandEvent,
@@ -88,6 +91,7 @@ async def about_partners(session: AsyncSession, campaign: str, partners: Sequenc
     """
     return [
         *await _policy_entries(session, campaign),
+        *await _campaign_entries(session, campaign, partners),
         *await _run_entries(session, campaign, partners),
         *await _check_entries(session, campaign, partners),
         *await _opt_out_entries(session, campaign, partners),
@@ -146,6 +150,35 @@ async def _policy_entries(session: AsyncSession, campaign: str) -> list[Entry]:
         )
         for row in await session.scalars(query)
     ]
+
+
+async def _campaign_entries(session: AsyncSession, campaign: str, partners: Sequence[str]) -> list[Entry]:
+    """Stops and releases, which hold for everybody, and these partners' waves."""
+    everybodys = CampaignEventRow.event.in_([CampaignEvent.STOPPED, CampaignEvent.RELEASED])
+    query = select(CampaignEventRow).where(
+        CampaignEventRow.campaign == campaign,
+        or_(everybodys, cast(CampaignEventRow.partners, ARRAY(Text())).overlap(list(partners))),
+    )
+    return [
+        Entry(
+            at=row.at,
+            recorded_at=row.recorded_at,
+            kind="wave" if row.event in (CampaignEvent.WAVE_BEGUN, CampaignEvent.WENT_AHEAD) else "brake",
+            partner=None,
+            subscription=None,
+            sentence=_in_words(row),
+            facts={**row.figures, "partners": row.partners},
+        )
+        for row in await session.scalars(query)
+    ]
+
+
+def _in_words(row: CampaignEventRow) -> str:
+    if row.event is CampaignEvent.WAVE_BEGUN:
+        return f"Wave {row.wave} began."
+    if row.event is CampaignEvent.WENT_AHEAD:
+        return f"{', '.join(row.partners)} went ahead of its wave. {row.reason}"
+    return f"The campaign was {row.event.value} by {row.by}: {row.reason}"
 
 
 _RUN_WORDS = {RunEvent.OPENED: "opened", RunEvent.REOPENED: "opened again", RunEvent.CLOSED: "closed"}

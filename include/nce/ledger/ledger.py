@@ -1,10 +1,9 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `approvals`, `conversions` and `commands`; `reports`, `explain` and `evidence` read for
-people;
-`call_budgets` counts calls for the client, `credentials` keeps what it was issued. The tables' coming and
-going belongs to `migrate`.
+`opt_outs`, `plans`, `approvals`, `conversions`, `commands` and `waves`; `reports`, `previews`, `explain` and
+`evidence` read for people; `call_budgets` counts calls for the client, `credentials` keeps what it was
+issued. The tables' coming and going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -33,10 +32,12 @@ from include.nce.ledger.opt_outs import OptOuts
 from include.nce.ledger.plan_reports import PlanReports
 from include.nce.ledger.plans import Plans
 from include.nce.ledger.policy import Policy
+from include.nce.ledger.previews import Previews
 from include.nce.ledger.reports import Reports
 from include.nce.ledger.runs import Runs
 from include.nce.ledger.tables import SCHEMA_REVISION
 from include.nce.ledger.transactions import make_engine
+from include.nce.ledger.waves import CampaignWaves
 
 
 class PostgresLedger(
@@ -47,10 +48,12 @@ class PostgresLedger(
     Approvals,
     Conversions,
     Commands,
+    CampaignWaves,
     CallBudgets,
     Credentials,
     Reports,
     PlanReports,
+    Previews,
     Explanations,
     EvidencePacks,
 ):

@@ -77,6 +77,20 @@ class DecisionKind(str, Enum):
     WITHDRAW_CONFIRMATION = "withdraw_confirmation"
 
 
+class CampaignEvent(str, Enum):
+    """What happened to a campaign as a whole. The latest of `stopped` and `released` counts.
+
+    `eased`: fewer coverage signals stand than the release accepted. `went_ahead`: a partner may buy before
+    its wave.
+    """
+
+    WAVE_BEGUN = "wave_begun"
+    WENT_AHEAD = "went_ahead"
+    STOPPED = "stopped"
+    RELEASED = "released"
+    EASED = "eased"
+
+
 class Utc(TypeDecorator[datetime]):
     """An aware moment, handed back in UTC whatever the session's time zone is."""
 
@@ -148,6 +162,7 @@ class Table(DeclarativeBase):
         dict[str, Any]: Json(),
         Answer: one_of(Answer, "answer"),
         ApprovalWord: one_of(ApprovalWord, "word"),
+        CampaignEvent: one_of(CampaignEvent, "event"),
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
         ConversionState: one_of(ConversionState, "state"),
@@ -571,6 +586,30 @@ class DecisionRow(Table):
     at: Mapped[datetime]
 
 
+class CampaignEventRow(Table):
+    """A wave that began, a partner that went ahead of its own, a stop or a release, and who said so.
+
+    `partners` are those of the wave, or those behind the signals that stopped the campaign.
+    """
+
+    __tablename__ = "campaign_events"
+    __table_args__ = (
+        Index(None, "campaign", "event_id"),
+        UniqueConstraint("campaign", "wave"),
+        CheckConstraint("(event = 'wave_begun') = (wave IS NOT NULL)", name="a_wave_has_a_number"),
+    )
+
+    event_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    event: Mapped[CampaignEvent]
+    wave: Mapped[int | None]
+    partners: Mapped[list[str]]
+    by: Mapped[str]
+    reason: Mapped[str]
+    figures: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
 class CallBudgetRow(Table):
     """The calls counted on one limit of Partner Center for one tenant; its times are PostgreSQL's clock.
 
@@ -617,6 +656,7 @@ HISTORY: tuple[type[Table], ...] = (
     PlanRow,
     PlanLineRow,
     CommandRow,
+    CampaignEventRow,
 )
 """Tables that only grow. A migration gives each of them the trigger `only_grows`."""
 CHANGING: tuple[type[Table], ...] = (

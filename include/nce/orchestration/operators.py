@@ -63,6 +63,15 @@ class MomentGate(_Wait):
         super().__init__(trigger="GateTrigger", trigger_kwargs={"moment": moment}, **kwargs)
 
 
+class WaveGate(_Wait):
+    """Opens when the partner's wave has begun and the campaign is not stopped."""
+
+    ui_color = _GREY
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trigger="WaveTrigger", trigger_kwargs={}, **kwargs)
+
+
 class NceActive(_Wait):
     """Waits until the batch's New Commerce subscriptions are active."""
 
@@ -236,7 +245,7 @@ class ApprovePlan(ApprovalOperator):
 
 
 class BuyNce(_Step):
-    """Buys each line of one batch."""
+    """Buys each line of one batch; waits in the triggerer while the campaign is stopped."""
 
     ui_color = _ORANGE
     template_fields: Sequence[str] = ("batch",)
@@ -245,22 +254,45 @@ class BuyNce(_Step):
         super().__init__(**kwargs)
         self.batch = batch
 
-    async def work(self, context: Context) -> None:
-        import asyncio
-
-        from include.nce.orchestration.composition import product
-        from include.nce.steps.buy_nce import buy_nce
-
-        async with product() as world:
-            report = await buy_nce(
-                context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]),
-                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
-                pause=asyncio.sleep,
-            )  # fmt: skip
+    def execute(self, context: Context) -> None:
+        report = super().execute(context)
         self.log.info("Batch %s: %s.", self.batch["batch_no"],
                       ", ".join(f"{count} {state}" for state, count in report.states.items()))  # fmt: skip
         for sentence in report.unresolved:
             self.log.info(sentence)
+        if report.halted:
+            from include.nce.orchestration.triggers import StandstillTrigger
+
+            self.log.warning("The rest of the batch is not bought now. %s", report.halted)
+            self.defer(
+                trigger=StandstillTrigger(
+                    context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"])
+                ),
+                method_name="execute_complete",
+            )
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        self.execute(context)
+
+    async def work(self, context: Context) -> Any:
+        import asyncio
+
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.buy_nce import buy_nce
+        from include.nce.steps.cancel_legacy import cancel_legacy
+
+        batch = (context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]))
+        async with product() as world:
+            report = await buy_nce(
+                *batch, partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+                pause=asyncio.sleep,
+            )  # fmt: skip
+            if report.halted:
+                # What is bought must not wait for a release with both sides billed.
+                await cancel_legacy(
+                    *batch, partner_center=world.partner_center, ledger=world.ledger, clock=world.clock
+                )
+        return report
 
 
 class CancelLegacy(_Step):
@@ -296,13 +328,22 @@ class CancelLegacy(_Step):
 
     async def work(self, context: Context) -> Any:
         from include.nce.orchestration.composition import product
+        from include.nce.steps.brake import brake
         from include.nce.steps.cancel_legacy import cancel_legacy
 
         async with product() as world:
-            return await cancel_legacy(
+            done = await cancel_legacy(
                 context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]),
                 partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
             )  # fmt: skip
+            # A campaign that buys nothing at the moment has to notice its failures, too.
+            run = await world.ledger.run(context["run_id"])
+            record = await brake(
+                await world.ledger.campaign(run.campaign), ledger=world.ledger, now_at=await world.clock.now()
+            )
+        if record.stopped:
+            self.log.warning("%s", record.sentence)
+        return done
 
 
 def _task_name(instance: str) -> str:
@@ -340,6 +381,7 @@ class CheckCampaign(_Step):
     """Refuses a campaign that cannot run, before anything is started."""
 
     async def work(self, context: Context) -> None:
+        from include.nce.domain.errors import InputRefused
         from include.nce.orchestration.composition import product
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
@@ -349,6 +391,15 @@ class CheckCampaign(_Step):
             campaign = await world.ledger.campaign(conf.campaign)
             roster = read_roster(conf.roster or campaign.roster)
             links = await world.partner_center.resellers()
+        strangers = sorted(set(campaign.waves.pilot if campaign.waves else ()) - {p.partner for p in roster})
+        if strangers:
+            raise InputRefused(
+                [
+                    f"Campaign {campaign.campaign}, waves.pilot: partner '{name}' is not in the roster. "
+                    "Correct it in the campaign file and import it."
+                    for name in strangers
+                ]
+            )
         self.log.info(
             "Campaign %s: %d partners in the roster, %d resellers in Partner Center.",
             campaign.campaign, len(roster), len(links),

@@ -88,6 +88,13 @@ CAMPAIGN_FORM = {
         title="Runs that exist already",
         description="skip: leave them as they are. rerun: start them again; what is finished stays finished.",
     ),
+    "ask": Param(
+        True,
+        type="boolean",
+        title="Ask before running again",
+        description="With rerun and apply: show what it would buy and cancel, and wait for a person's answer "
+        "(Required Actions).",
+    ),
     "roster": Param(
         None,
         type=["null", "string"],
@@ -132,4 +139,5 @@ class CampaignConf(_Conf):
     partners: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
     existing: Literal["skip", "rerun"] = "skip"
+    ask: bool = True
     roster: str | None = None

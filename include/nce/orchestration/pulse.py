@@ -18,8 +18,9 @@ from datetime import datetime
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.orchestration.composition import Product, product
-from include.nce.orchestration.patience import NotSetUp
+from include.nce.orchestration.patience import OUT_OF_REACH, NotSetUp
 from include.nce.steps.ports import Run
+from include.nce.steps.wait_for_wave import WaveLook, wait_for_wave
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ CALLS_AT_ONCE = 8
 @dataclass(frozen=True)
 class Beat:
     """What every wait of one run needs to know: the campaign as it is now, its time, and whether an opt-out
-    of the whole partner was decided."""
+    of the whole partner was decided. `number` counts the beats of the process."""
 
     now_at: datetime
     campaign: Campaign
     opted_out: bool
+    number: int = 0
 
 
 class Pulse:
@@ -52,6 +54,26 @@ class Pulse:
         self._beats: dict[str, Beat] = {}
         self._turn = asyncio.Condition()
         self._hurry = asyncio.Event()
+        self._number = 0
+        self._looks: dict[str, tuple[int, WaveLook | None]] = {}
+        self._looking = asyncio.Lock()
+
+    async def waves(self, beat: Beat) -> WaveLook | None:
+        """Who may buy at this beat: looked at by the first wait that asks, for all of the campaign.
+
+        None while the ledger is out of reach: everybody waits on, and the next beat looks again.
+        """
+        name = beat.campaign.campaign
+        async with self._looking:
+            known = self._looks.get(name)
+            if known is None or known[0] < beat.number:
+                look = None
+                try:
+                    look = await wait_for_wave(beat.campaign, ledger=self.world.ledger, now_at=beat.now_at)
+                except OUT_OF_REACH:
+                    log.exception("The waves could not be looked at; waits go on and it is tried again.")
+                self._looks[name] = known = (beat.number, look)
+            return known[1]
 
     async def beats(self, run: Run) -> AsyncIterator[Beat]:
         """One beat after another for as long as the caller listens; the first comes at once."""
@@ -96,6 +118,7 @@ class Pulse:
         if not waiting:
             return
         now_at = await self.world.clock.now()
+        self._number += 1
         fresh: dict[str, Beat] = {}
         for name, run_ids in waiting.items():
             campaign = await self._latest(name)
@@ -106,6 +129,7 @@ class Pulse:
                     now_at,
                     campaign,
                     opted_out=known.opted_out if known else False,
+                    number=self._number,
                 )
         async with self._turn:
             self._beats.update(fresh)

@@ -19,6 +19,7 @@ from include.nce.steps.enrol_partners import enrol_partners
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
+from include.nce.steps.wait_for_wave import wait_for_wave
 
 
 def _read(step: Callable[..., Any]) -> str:
@@ -40,6 +41,7 @@ TEXTS: Mapping[str, str] = {
         "Waits for the campaign's cut-over, before which nothing is converted, without using a worker. Move "
         "the date with `nce campaign move-date`: this wait follows, later and earlier."
     ),
+    "wait_for_wave": _read(wait_for_wave),
     "plan_conversions": _read(plan_conversions),
     "approve_plan": _read(approve_plan),
     "buy_nce": _read(buy_nce),
@@ -52,6 +54,12 @@ TEXTS: Mapping[str, str] = {
         "and field."
     ),
     "enrol_partners": _read(enrol_partners),
+    "confirm_rerun": (
+        "Before runs that exist are started again: shows what that would do, as `3 purchases, 0 "
+        "cancellations, 1 partner`, and waits until a person approves it under Required Actions. Rejected: "
+        "nothing is started (pink). Goes on at once when nothing is run again, in mode plan, and when the "
+        "form's field *Ask before running again* is off."
+    ),
     "start_partners": (
         "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists "
         "already and was left alone."

@@ -177,6 +177,43 @@ class ApprovalTrigger(_Wait):
         return TaskSuccessEvent() if standing.may_go_on else TriggerEvent({"plan_hash": standing.plan_hash})
 
 
+class WaveTrigger(_Wait):
+    """Opens once the partner's wave has begun and the campaign is not stopped."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self._told = ""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return ("include.nce.orchestration.triggers.WaveTrigger", {"run_id": self.run_id})
+
+    async def wait(self) -> TriggerEvent:
+        from include.nce.orchestration.pulse import pulse
+
+        async with pulse() as shared:
+            run = await shared.world.ledger.run(self.run_id)
+            if run.mode == "plan":
+                self.log.info("Mode plan: nothing is bought, so nothing is waited for.")
+                return TaskSuccessEvent()
+            partner = run.partner.partner
+            async for beat in shared.beats(run):
+                look = await shared.waves(beat)
+                if look is None:
+                    continue
+                why = look.why_not(partner)
+                if not why:
+                    if partner in look.ahead:
+                        self.log.warning("The partner goes ahead of its wave. %s", look.ahead[partner])
+                    else:
+                        self.log.info("The partner may buy: going on.")
+                    return TaskSuccessEvent()
+                if why != self._told:
+                    (self.log.warning if look.stopped else self.log.info)("%s", why)
+                    self._told = why
+        raise AssertionError("the pulse never ends by itself")
+
+
 class CoverageTrigger(_Wait):
     """Looks at one batch until its NCE subscriptions are active, or until waiting on would withhold others.
 
@@ -218,23 +255,71 @@ class CoverageTrigger(_Wait):
         raise AssertionError("the pulse never ends by itself")
 
     async def _look(self, shared: Pulse, plan_id: int) -> Coverage | None:
-        from include.nce.steps.confirm_nce import confirm_nce
-
-        try:
-            async with shared.calls:
-                coverage = await confirm_nce(
-                    self.run_id,
-                    plan_id,
-                    int(self.batch_no),
-                    partner_center=shared.world.partner_center,
-                    ledger=shared.world.ledger,
-                    clock=shared.world.clock,
-                )
-        except PartnerCenterFault as fault:
-            self.log.warning("Partner Center does not answer, it is asked again: %s", fault.sentence)
+        coverage = await _look_at(self, shared, plan_id)
+        if coverage is None:
             return None
         said = f"{coverage.pending} under way at Microsoft, {coverage.covered} ready to be finished."
         if said != self._told:
             self.log.info(said)
             self._told = said
         return coverage
+
+
+class StandstillTrigger(_Wait):
+    """Holds a batch that may not be bought now, until it may, or until something bought can be finished.
+
+    Its event is for the task that deferred.
+    """
+
+    def __init__(self, run_id: str, plan_id: int, batch_no: int) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.plan_id = plan_id
+        self.batch_no = batch_no
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            "include.nce.orchestration.triggers.StandstillTrigger",
+            {"run_id": self.run_id, "plan_id": self.plan_id, "batch_no": self.batch_no},
+        )
+
+    async def wait(self) -> TriggerEvent:
+        from include.nce.orchestration.pulse import pulse
+
+        async with pulse() as shared:
+            run = await shared.world.ledger.run(self.run_id)
+            looked_at: datetime | None = None
+            async for beat in shared.beats(run):
+                look = await shared.waves(beat)
+                if look is not None and not look.why_not(run.partner.partner):
+                    return TriggerEvent({"buy": True})
+                every = timedelta(minutes=beat.campaign.cadence.poll_conversions_every_minutes)
+                looked_at = looked_at or beat.now_at  # the task that defers has looked a moment ago
+                if beat.now_at - looked_at < every:
+                    continue
+                looked_at = beat.now_at
+                coverage = await _look_at(self, shared, self.plan_id)
+                if coverage is not None and coverage.covered:
+                    return TriggerEvent({"buy": False})
+        raise AssertionError("the pulse never ends by itself")
+
+
+async def _look_at(
+    waiting: CoverageTrigger | StandstillTrigger, shared: Pulse, plan_id: int
+) -> Coverage | None:
+    """How the batch stands; None when Partner Center does not answer just now."""
+    from include.nce.steps.confirm_nce import confirm_nce
+
+    try:
+        async with shared.calls:
+            return await confirm_nce(
+                waiting.run_id,
+                plan_id,
+                int(waiting.batch_no),
+                partner_center=shared.world.partner_center,
+                ledger=shared.world.ledger,
+                clock=shared.world.clock,
+            )
+    except PartnerCenterFault as fault:
+        waiting.log.warning("Partner Center does not answer, it is asked again: %s", fault.sentence)
+        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from include.nce.domain.conversion import (
 )
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import CatalogueTarget
-from include.nce.steps.desk import Desk
+from include.nce.steps.desk import Desk, MayNotBuy
 from include.nce.steps.last_look import last_look, seats_to_buy
 from include.nce.steps.ports import (
     Answered,
@@ -56,10 +56,15 @@ class LockLost(Exception):
 
 @dataclass(frozen=True)
 class BatchReport:
-    """How many lines of the batch are in which state, and a sentence for each that is not on its way."""
+    """How many lines of the batch are in which state, and a sentence for each that is not on its way.
+
+    `halted`: why the rest of the batch is not bought now, when the campaign is stopped or the partner's wave
+    has not begun; those lines are as they were.
+    """
 
     states: dict[str, int]
     unresolved: tuple[str, ...] = ()
+    halted: str = ""
 
 
 async def buy_nce(
@@ -79,7 +84,9 @@ async def buy_nce(
     validation, is not bought and waits for a new plan: start the partner again. What is already bought is
     left alone, so clearing this task is safe. A line that cannot be bought is written down with its reason
     and does not stop the others; the batch turns red for it at `cancel_legacy`, after the others are
-    finished. Red here only when the ledger cannot be reached: clear it.
+    finished. Purple: the campaign is stopped (the log says by whom and why). What the batch has bought is
+    finished meanwhile, and the rest is bought once the campaign is released. Red here only when the ledger
+    cannot be reached: clear it.
     """
     run = await ledger.run(run_id)
     desk = Desk(run, partner_center, ledger, clock)
@@ -92,7 +99,8 @@ async def buy_nce(
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
-    return await report(run_id, plan_id, batch_no, ledger=ledger)
+    settled = await report(run_id, plan_id, batch_no, ledger=ledger)
+    return replace(settled, halted=desk.halted)
 
 
 _ON_ITS_WAY = frozenset(
@@ -155,6 +163,9 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
         ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
+        desk.buying = not ordered
+        if desk.buying:
+            await desk.refuse_unless_it_may_buy()
         stop = None if ordered else await last_look(bundle, whole, desk, resending=sent is not None)
         if stop is not None:
             state, reason = stop
@@ -163,6 +174,11 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
             await desk.move(bundle, state, reason)
             return False
         return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer)
+    except MayNotBuy as halted:
+        if sent is not None:
+            why = f"sent before, unanswered, not sent again: {halted}"
+            await desk.move(bundle, ConversionState.UNKNOWN, why)
+        return False
     except PartnerCenterFault as fault:
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
 
@@ -333,6 +349,7 @@ async def _send(
 ) -> bool:
     """Intention, note, one send, answer. True when a little more time may help."""
     base = bundle[0]
+    await desk.refuse_if_stopped()
     command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
     if not command.sent and command.payload != payload:
         # Left behind by a crash and never sent; what is sent now is another one.

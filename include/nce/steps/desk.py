@@ -9,7 +9,12 @@ from typing import Any
 from include.nce.domain.approval import PlanOnRecord
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.subscription import Subscription
+from include.nce.steps.brake import why_not_buy
 from include.nce.steps.ports import Clock, Command, Conversion, Ledger, PartnerCenter, Run
+
+
+class MayNotBuy(Exception):
+    """The campaign is stopped, or the partner's wave has not begun: the line stays as it is."""
 
 
 @dataclass
@@ -23,6 +28,28 @@ class Desk:
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
     plans: dict[int, PlanOnRecord] = field(default_factory=dict)
     wait_seconds: float = 0.0
+    buying: bool = True
+    """False while the answer to an order that exists is asked for again: that buys nothing."""
+    halted: str = ""
+
+    async def refuse_unless_it_may_buy(self) -> None:
+        """Whether the partner may buy at all; pulls the brake itself when the figures say so."""
+        campaign = await self.ledger.campaign(self.run.campaign)
+        self._go_on_unless(
+            await why_not_buy(
+                campaign, self.run.partner.partner, ledger=self.ledger, now_at=await self.clock.now()
+            )
+        )
+
+    async def refuse_if_stopped(self) -> None:
+        """One small query, for the last moment before a send."""
+        if self.buying:
+            self._go_on_unless((await self.ledger.brake_record(self.run.campaign)).sentence)
+
+    def _go_on_unless(self, halted: str) -> None:
+        if halted:
+            self.halted = halted
+            raise MayNotBuy(halted)
 
     async def plan_of(self, conversion: Conversion) -> PlanOnRecord | None:
         if conversion.plan_id is None:

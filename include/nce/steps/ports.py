@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ from include.nce.domain.opt_out import OptOut, OptOutRuling
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import CatalogueTarget, Customer, Subscription
+from include.nce.domain.waves import Wave, WaveBoard
 
 
 class Clock(Protocol):
@@ -214,7 +215,111 @@ class Command:
     answered: bool
 
 
-class Ledger(Protocol):
+@dataclass(frozen=True)
+class CoverageSignals:
+    """Subscriptions that neither side covers, and subscriptions that both sides bill, at this moment."""
+
+    zero: int = 0
+    double: int = 0
+
+
+@dataclass(frozen=True)
+class BrakeRecord:
+    """The latest word on whether a campaign may buy: its stop, its release, or none of both.
+
+    `event_id` is 0 while there is no word. `since_at` is the latest release: only what failed after it
+    counts. `known` are the coverage signals that the release accepted.
+    """
+
+    event_id: int = 0
+    stopped: bool = False
+    by: str = ""
+    reason: str = ""
+    at: datetime | None = None
+    since_at: datetime | None = None
+    known: CoverageSignals = field(default_factory=CoverageSignals)
+
+    @property
+    def sentence(self) -> str:
+        """Who stopped the campaign and why, and what ends it; empty when it is not stopped."""
+        if not self.stopped or self.at is None:
+            return ""
+        return (
+            f"The campaign was stopped by {self.by} on {self.at:%Y-%m-%d %H:%M} UTC: "
+            f"{self.reason.rstrip('.')}. Nothing new is bought; what is bought is finished. Who acts: "
+            "operator. Look at `nce campaign waves`, remove the cause, then `nce campaign release --reason`."
+        )
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Conversions tried since a moment, those of them that stand as failed, and whose these are."""
+
+    tried: int
+    failed: int
+    partners: tuple[str, ...] = ()
+
+
+class WaveLedger(Protocol):
+    """The part of the ledger that knows who may buy, and whether the campaign is stopped."""
+
+    async def brake_record(self, campaign: str) -> BrakeRecord:
+        """One small query; asked under the lock right before each send."""
+        ...
+
+    async def attempts(
+        self, campaign: str, *, since_at: datetime | None, unknown_hours: int, now_at: datetime
+    ) -> Attempts:
+        """Failed: in a state of failure, or without a known outcome for `unknown_hours`, since after
+        `since_at`."""
+        ...
+
+    async def coverage_signals(self, campaign: str) -> CoverageSignals: ...
+
+    async def stop_campaign(
+        self,
+        campaign: str,
+        *,
+        by: str,
+        reason: str,
+        partners: Sequence[str] = (),
+        figures: Mapping[str, int] | None = None,
+        at: datetime,
+        unless_after: int | None = None,
+    ) -> BrakeRecord:
+        """Stop it; a stopped one stays as it is. `unless_after`: only while that event is the latest."""
+        ...
+
+    async def release_campaign(self, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
+        """Let it buy again, accepting today's coverage signals. Refuses one that is not stopped."""
+        ...
+
+    async def ease_brake(self, campaign: str, *, signals: CoverageSignals, at: datetime) -> None:
+        """Fewer coverage signals stand than the release accepted: from now on only these are accepted."""
+        ...
+
+    async def wave_board(self, campaign: str) -> WaveBoard: ...
+
+    async def begin_wave(self, campaign: str, wave: Wave, *, at: datetime) -> None:
+        """Put it on record; whoever comes second finds it there, and changes nothing."""
+        ...
+
+    async def go_ahead(self, campaign: str, partner: str, reason: str, *, at: datetime) -> None:
+        """Let a partner buy before its wave, with the reason; once is enough."""
+        ...
+
+    async def admitted(self, campaign: str, partner: str) -> bool:
+        """Whether the partner's wave has begun, or the partner went ahead of it."""
+        ...
+
+    async def nearest_term_ends(
+        self, campaign: str, *, offers: Collection[str], after_at: datetime
+    ) -> Mapping[str, datetime]:
+        """Partner -> first term end after `after_at` of what is still to be converted, as last surveyed."""
+        ...
+
+
+class Ledger(WaveLedger, Protocol):
     """Our side: what was found, decided, intended, sent and answered. Each method is one transaction.
 
     `at` is the campaign's clock everywhere; the ledger adds the machine's own time to each row.

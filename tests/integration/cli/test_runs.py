@@ -20,14 +20,22 @@ def _looks_follow_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_whole_campaign_is_one_run_of_its_dag(desk: Desk, airflow: FakeAirflow) -> None:
-    done = desk.nce("start")
+    done = desk.nce("start", "--yes")
     [run] = airflow.started
     assert (run["dag_id"], run["conf"]) == (
         "nce_campaign",
-        {"campaign": CAMPAIGN, "mode": "apply", "partners": [], "outcomes": [], "existing": "skip"},
+        {
+            "campaign": CAMPAIGN,
+            "mode": "apply",
+            "partners": [],
+            "outcomes": [],
+            "existing": "skip",
+            "ask": False,
+        },
     )
     assert run["dag_run_id"].startswith(f"{CAMPAIGN}__start__")
     assert done.stdout.splitlines() == [
+        "This would do: 0 purchases, 0 cancellations, 3 partners; not planned yet: 3 partners.",
         f"Started {run['dag_run_id']}",
         f"{airflow.address}/dags/nce_campaign/runs/{run['dag_run_id']}",
     ]
@@ -44,6 +52,7 @@ def test_partners_mode_and_outcomes_travel_in_the_conf(desk: Desk, airflow: Fake
         "partners": ["rossi", "verdi"],
         "outcomes": ["blocked", "failed"],
         "existing": "rerun",
+        "ask": False,
     }
 
 
@@ -51,7 +60,7 @@ def test_the_conf_is_one_the_dag_accepts(desk: Desk, airflow: FakeAirflow) -> No
     from include.nce.orchestration.params import SLUG, CampaignConf
 
     assert runs._SHORT_ID.pattern == SLUG
-    desk.nce("start", "rossi", "--outcome", "blocked")
+    desk.nce("start", "rossi", "--outcome", "blocked", "--yes")
     conf = airflow.started[0]["conf"]
     assert CampaignConf.read(conf).model_dump(exclude={"roster"}) == {**conf, "partners": ("rossi",),
                                                                       "outcomes": ("blocked",)}  # fmt: skip
@@ -61,7 +70,7 @@ def test_the_conf_is_one_the_dag_accepts(desk: Desk, airflow: FakeAirflow) -> No
 def test_waiting_ends_with_how_many_partners_were_started(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.looks = 2
     airflow.tasks = [("start_partners", "success")] * 150 + [("start_partners", "skipped")] * 7
-    done = desk.nce("start", "--wait")
+    done = desk.nce("start", "--yes", "--wait")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[-1] == "150 partners started, 7 left as they are."
 
@@ -69,20 +78,20 @@ def test_waiting_ends_with_how_many_partners_were_started(desk: Desk, airflow: F
 def test_a_failed_enrolment_names_its_task(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.ends_as = "failed"
     airflow.tasks = [("enrol_partners", "failed"), ("start_partners", "upstream_failed")]
-    done = desk.nce("start", "--wait")
+    done = desk.nce("start", "--yes", "--wait")
     assert done.exit_code == 1
     assert "failed in enrol_partners; its last log line says why: http://" in done.stderr
 
 
 def test_patience_ends_the_waiting_not_the_run(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.looks = 10**9
-    done = desk.nce("start", "--wait", "--patience", "1")
+    done = desk.nce("start", "--yes", "--wait", "--patience", "1")
     assert done.exit_code == 1
     assert "is still running; it goes on: http://" in done.stderr
 
 
 def test_a_partner_that_is_not_enrolled_yet_is_left_to_the_roster(desk: Desk, airflow: FakeAirflow) -> None:
-    done = desk.nce("start", "bianchi")
+    done = desk.nce("start", "bianchi", "--yes")
     assert done.stderr == "Not enrolled yet, looked up in the roster: bianchi.\n"
     assert airflow.started[0]["conf"]["partners"] == ["bianchi"]
 
@@ -96,11 +105,12 @@ def test_a_backfill_says_what_exists_before_it_starts_it_again(desk: Desk, airfl
         await ledger.open_run(f"{CAMPAIGN}__verdi", CAMPAIGN, "verdi", "apply", at=AT)
 
     desk.ledger(set_scene)
-    done = desk.nce("backfill", "rossi", "verdi", "canarias")
-    assert done.stdout.splitlines()[:3] == [
+    done = desk.nce("backfill", "rossi", "verdi", "canarias", "--yes")
+    assert done.stdout.splitlines()[:4] == [
         "canarias: no run on record.",
         f"rossi: run {RUN}, closed 2022-06-01 09:00 UTC as unresolved. Subscriptions: 1 due.",
         f"verdi: run {CAMPAIGN}__verdi, open since 2022-06-01 08:00 UTC; it begins anew. No plan yet.",
+        "This would do: 1 purchase, 0 cancellations, 3 partners; not planned yet: 2 partners.",
     ]
     assert airflow.started[0]["conf"] == {
         "campaign": CAMPAIGN,
@@ -108,6 +118,7 @@ def test_a_backfill_says_what_exists_before_it_starts_it_again(desk: Desk, airfl
         "partners": ["rossi", "verdi", "canarias"],
         "outcomes": [],
         "existing": "rerun",
+        "ask": False,
     }
 
 
@@ -122,7 +133,7 @@ def test_a_backfill_of_unknown_partners_starts_nothing(desk: Desk, airflow: Fake
 
 def test_a_paused_dag_is_said_instead_of_waited_for(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.paused = {"nce_partner_migration"}
-    done = desk.nce("start")
+    done = desk.nce("start", "--yes")
     assert done.exit_code == 1
     assert done.stderr.startswith("nce_partner_migration is paused")
     assert airflow.started == []
@@ -137,7 +148,7 @@ def test_what_is_no_short_id_never_reaches_airflow(desk: Desk, airflow: FakeAirf
 
 def test_what_airflow_refuses_in_the_conf_is_bad_input(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.refusal = "Invalid input for param partners: 'x' does not match"
-    done = desk.nce("start", "xx")
+    done = desk.nce("start", "xx", "--yes")
     assert done.exit_code == 2
     assert "Airflow refuses to start nce_campaign: Invalid input for param partners" in done.stderr
 
@@ -155,7 +166,7 @@ def test_an_airflow_that_cannot_be_used_is_one_sentence(
     desk: Desk, airflow: FakeAirflow, changed: dict[str, Any], sentence: str
 ) -> None:
     desk.environment.update(changed)
-    done = desk.nce("start")
+    done = desk.nce("start", "--yes")
     assert done.exit_code == 1
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
@@ -165,7 +176,7 @@ def test_an_airflow_that_cannot_be_used_is_one_sentence(
 
 def test_a_user_without_the_right_role_is_told_which(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.forbidden = True
-    done = desk.nce("start")
+    done = desk.nce("start", "--yes")
     assert (done.exit_code, done.stderr) == (
         1, "User operator may not start nce_campaign; use an account with the role Op.\n",
     )  # fmt: skip
@@ -173,6 +184,6 @@ def test_a_user_without_the_right_role_is_told_which(desk: Desk, airflow: FakeAi
 
 def test_an_airflow_without_the_dag_is_told_apart(desk: Desk, airflow: FakeAirflow) -> None:
     airflow.dags.clear()
-    done = desk.nce("start")
+    done = desk.nce("start", "--yes")
     assert done.exit_code == 1
     assert "does not know nce_campaign; see its import errors" in done.stderr

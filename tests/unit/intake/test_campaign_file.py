@@ -113,6 +113,38 @@ def test_on_and_no_are_words_and_not_truth_values() -> None:
             id="neither at nor on",
         ),
         pytest.param(
+            "guides:",
+            "waves: {pilot: [rossi, verdi, rossi], then: [10]}\nguides:",
+            "line 13, waves: 'pilot' names rossi twice; keep one.",
+            id="pilot twice",
+        ),
+        pytest.param(
+            "guides:",
+            "waves:\n  pilot: [rossi]\n  thn: [10]\nguides:",
+            "line 15, waves.thn: this key is not known; did you mean 'then'?",
+            id="typo in the waves",
+        ),
+        pytest.param(
+            "guides:",
+            "waves:\n  then: [10, 0]\nguides:",
+            "line 14, waves.then[1]: '0' cannot be used: input should be greater than or equal to 1.",
+            id="a wave of nobody",
+        ),
+        pytest.param(
+            "guides:",
+            "waves:\n  pilot: [Rossi S.r.l.]\n  then: [1]\nguides:",
+            "line 14, waves.pilot[0]: 'Rossi S.r.l.' cannot be used; write a short id, such as "
+            "rossi-informatica.",
+            id="a pilot that is no short id",
+        ),
+        pytest.param(
+            "guides:",
+            "brake:\n  failed_percent: 5 %\nguides:",
+            "line 14, brake.failed_percent: '5 %' cannot be used: input should be a valid integer, unable to "
+            "parse string as an integer.",
+            id="a share with its sign",
+        ),
+        pytest.param(
             "lead_days: 14",
             "lead_days: 2",
             "line 12, window.lead_days: '2' cannot be used: input should be greater than or equal to 4.",
