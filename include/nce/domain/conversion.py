@@ -30,7 +30,8 @@ class ConversionState(str, Enum):
     Microsoft finishes or reverts a failed migration. `waiting`: nothing was bought, time helps. `refused`,
     `held` and `failed` (reverted by Microsoft): nothing was bought, a later plan may try again. `by_others`:
     somebody else converted it. `stranded`: NCE is bought and legacy cannot be suspended: never bought again,
-    a person looks.
+    a person looks. `undoing`: it is being taken back, so nothing else touches it. `undone`: legacy is active
+    again and NCE is cancelled.
     """
 
     PLANNED = "planned"
@@ -46,6 +47,8 @@ class ConversionState(str, Enum):
     WAITING = "waiting"
     BY_OTHERS = "by_others"
     STRANDED = "stranded"
+    UNDOING = "undoing"
+    UNDONE = "undone"
 
 
 PENDING_STATES = frozenset(
@@ -60,6 +63,7 @@ UNRESOLVED_STATES = frozenset(
         ConversionState.HELD,
         ConversionState.WAITING,
         ConversionState.STRANDED,
+        ConversionState.UNDOING,
     }
 )
 RETRIABLE_STATES = frozenset(

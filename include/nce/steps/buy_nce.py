@@ -267,10 +267,17 @@ async def _bought_by_hand(
     return None
 
 
+def successor_of(legacy_id: str, holdings: Iterable[Subscription]) -> Subscription | None:
+    """The NCE subscription a legacy one was migrated to; one that was cancelled since is none."""
+    return next(
+        (s for s in holdings if s.migrated_from_id == legacy_id and s.status is not Status.DELETED), None
+    )
+
+
 def _still_convertible(
     member: Conversion, holdings: Mapping[str, Subscription], campaign: Campaign, now_at: datetime
 ) -> tuple[ConversionState, str] | None:
-    successor = next((s for s in holdings.values() if s.migrated_from_id == member.legacy_id), None)
+    successor = successor_of(member.legacy_id, holdings.values())
     if successor is not None:
         return (
             ConversionState.BY_OTHERS,
@@ -503,7 +510,7 @@ async def _write_failed(
     if fault.failure_class is FailureClass.RECONCILE:
         desk.holdings.clear()
         holdings = await desk.fresh(bundle[0].customer_id)
-        successor = next((s for s in holdings if s.migrated_from_id == bundle[0].legacy_id), None)
+        successor = successor_of(bundle[0].legacy_id, holdings)
         if successor is not None:
             await desk.move(
                 bundle,
@@ -557,7 +564,12 @@ async def _find(bundle: Sequence[Conversion], command: Command, desk: _Desk) -> 
         await desk.answer(command, "found", body=_sight(latest))
         await _accept_migration(bundle, latest, desk)
         return True
-    standing = next((m for m in others if m.state is not MigrationState.FAILED), None)
+    others = [migration for migration in others if migration.state is not MigrationState.FAILED]
+    if not others:
+        return False
+    gone = {s.subscription_id for s in await desk.fresh(base.customer_id) if s.status is Status.DELETED}
+    # One that was undone afterwards has no successor and stands in nobody's way.
+    standing = next((m for m in others if m.nce_subscription_id not in gone), None)
     if standing is None:
         return False
     await desk.answer(command, "refused", body=_sight(standing))
