@@ -402,9 +402,7 @@ def may_be_converted_again(undone_at: datetime, confirmed_at: datetime | None) -
     return confirmed_at is not None and confirmed_at > undone_at
 
 
-def confirmed_again(
-    undone: Mapping[str, datetime], confirmed: Mapping[str, datetime]
-) -> frozenset[str]:
+def confirmed_again(undone: Mapping[str, datetime], confirmed: Mapping[str, datetime]) -> frozenset[str]:
     """The ids among those undone (with when) that a person decided to convert after that."""
     return frozenset(
         legacy_id

@@ -1,7 +1,7 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people; `call_budgets`
+`opt_outs`, `plans`, `conversions`, `commands` and `undo`; `reports` and `explain` read for people; `call_budgets`
 counts calls for the client, `credentials` keeps what it was issued. The tables' coming and going belongs to
 `migrate`.
 """
@@ -33,6 +33,7 @@ from include.nce.ledger.reports import Reports
 from include.nce.ledger.runs import Runs
 from include.nce.ledger.tables import SCHEMA_REVISION
 from include.nce.ledger.transactions import make_engine
+from include.nce.ledger.undo import UndoCases
 
 
 class PostgresLedger(
@@ -42,6 +43,7 @@ class PostgresLedger(
     Plans,
     Conversions,
     Commands,
+    UndoCases,
     CallBudgets,
     Credentials,
     Reports,

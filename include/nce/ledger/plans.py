@@ -355,9 +355,7 @@ async def _open_conversions(
         row = row_of[terms["customer_id"], terms["legacy_id"]]
         if row.conversion_id in opened:
             session.add(history_of(row, terms, at))
-        elif (
-            row.state in RETRIABLE_STATES or row.legacy_id in again
-        ) and row.conversion_id not in in_doubt:
+        elif (row.state in RETRIABLE_STATES or row.legacy_id in again) and row.conversion_id not in in_doubt:
             _start_afresh(session, row, terms, reason, at)
     return {row.legacy_id: row.conversion_id for row in rows}
 

@@ -241,9 +241,7 @@ class PartnerCenterGateway(PartnerCenter):
 
     async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
         subscription = await self._client.subscriptions.get(customer_id, subscription_id)
-        change = await self._client.subscriptions.reactivate(
-            customer_id, subscription, request_id=request_id
-        )
+        change = await self._client.subscriptions.reactivate(customer_id, subscription, request_id=request_id)
         return _answered(change.answer)
 
     async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:

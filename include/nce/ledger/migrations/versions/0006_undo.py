@@ -85,7 +85,9 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("closed_at IS NULL"),
     )
-    op.create_index("ix_undo_cases_campaign_partner_case_id", "undo_cases", ["campaign", "partner", "case_id"])
+    op.create_index(
+        "ix_undo_cases_campaign_partner_case_id", "undo_cases", ["campaign", "partner", "case_id"]
+    )
     op.create_table(
         "undo_lines",
         sa.Column("case_id", sa.BigInteger(), nullable=False),
