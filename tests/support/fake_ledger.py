@@ -27,9 +27,9 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
+from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.domain.undo import confirmed_again
 from include.nce.steps.ports import Busy, Command, Conversion, Run
 from tests.support.fake_undo_records import FakeUndoRecords
 

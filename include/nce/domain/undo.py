@@ -235,14 +235,26 @@ def _obstacle(pair: UndoPair, now_at: datetime) -> UndoRuling | None:
         return UndoRuling(
             UndoWord.REFUSE, f"Partner Center does not list legacy {pair.legacy_id} any more: NCE stays"
         )
+    lost = _why_legacy_cannot_come_back(legacy, now_at)
+    if lost is not None:
+        return lost
+    return _why_nce_cannot_go(pair, legacy, now_at)
+
+
+def _why_legacy_cannot_come_back(legacy: Subscription, now_at: datetime) -> UndoRuling | None:
     if not legacy.is_legacy:
-        return UndoRuling(UndoWord.REFUSE, f"subscription {pair.legacy_id} is no legacy subscription")
+        return UndoRuling(UndoWord.REFUSE, f"subscription {legacy.subscription_id} is no legacy subscription")
     if legacy.status in (Status.DELETED, Status.EXPIRED):
         return UndoRuling(UndoWord.TOO_LATE, f"legacy is {legacy.status.value} and cannot come back")
     if legacy.term_end_at is None or now_at >= legacy.term_end_at:
         return UndoRuling(UndoWord.TOO_LATE, f"{_term_over(legacy)}, so it cannot come back")
     if legacy.status not in (Status.ACTIVE, Status.SUSPENDED):
         return UndoRuling(UndoWord.REFUSE, f"legacy is in the unknown state '{legacy.status.value}'")
+    return None
+
+
+def _why_nce_cannot_go(pair: UndoPair, legacy: Subscription, now_at: datetime) -> UndoRuling | None:
+    nce = pair.nce
     if nce is None and pair.nce_id is None:
         return UndoRuling(UndoWord.REFUSE, "no NCE subscription is known for it")
     if not _lives(nce):
@@ -414,3 +426,7 @@ def confirmed_again(undone: Mapping[str, datetime], confirmed: Mapping[str, date
 def late_case_state(until_at: datetime | None, now_at: datetime) -> CaseState:
     """In which state a case begins: too late already, or open. An unknown window is open: it is asked."""
     return CaseState.TOO_LATE if until_at is not None and now_at > until_at else CaseState.OPEN
+
+
+def too_late_sentence(until_at: datetime) -> str:
+    return f"Too late to undo: the window closed on {until_at:%Y-%m-%d %H:%M:%S} UTC. A person decides."

@@ -1,9 +1,9 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `conversions`, `commands` and `undo`; `reports` and `explain` read for people; `call_budgets`
-counts calls for the client, `credentials` keeps what it was issued. The tables' coming and going belongs to
-`migrate`.
+`opt_outs`, `plans`, `conversions`, `commands` and `undo`; `reports` and `explain` read for people;
+`call_budgets` counts calls for the client, `credentials` keeps what it was issued. The tables' coming and
+going belongs to `migrate`.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from include.nce.domain.undo import (
     UndoLine,
     hash_of,
     late_case_state,
+    too_late_sentence,
 )
 from include.nce.ledger.conversions import conversion_of
 from include.nce.ledger.policy import find_partner
@@ -256,7 +257,7 @@ async def open_cases_about(session: AsyncSession, legacy_ids: Sequence[str]) -> 
         .join(ConversionRow, ConversionRow.conversion_id == UndoLineRow.conversion_id)
         .where(UndoCaseRow.closed_at.is_(None), ConversionRow.legacy_id.in_(legacy_ids))
     )
-    return {legacy_id: row for legacy_id, row in await session.execute(query)}
+    return dict((await session.execute(query)).tuples().all())
 
 
 async def open_case_counts(session: AsyncSession, campaign: str) -> Mapping[str, int]:
@@ -266,7 +267,7 @@ async def open_case_counts(session: AsyncSession, campaign: str) -> Mapping[str,
         .where(UndoCaseRow.campaign == campaign, UndoCaseRow.closed_at.is_(None))
         .group_by(UndoCaseRow.partner)
     )
-    return {partner: number for partner, number in await session.execute(query)}
+    return dict((await session.execute(query)).tuples().all())
 
 
 async def _bundles_of(session: AsyncSession, subscription_id: str) -> ColumnElement[bool]:
@@ -326,7 +327,7 @@ async def _find(session: AsyncSession, case_id: int, *, lock: bool = False) -> U
 
 def _first_sentence(state: CaseState, until_at: datetime | None) -> str:
     if state is CaseState.TOO_LATE and until_at is not None:
-        return f"Too late to undo: the window closed on {until_at:%Y-%m-%d %H:%M:%S} UTC. A person decides."
+        return too_late_sentence(until_at)
     return "Nothing is sent yet: a person starts it and approves it."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from airflow.sdk import Param
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.nce.domain.errors import InputRefused
 
@@ -77,6 +77,51 @@ CAMPAIGN_FORM = {
     ),
 }
 
+GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+UNDO_FORM = {
+    "campaign": CAMPAIGN,
+    "partner": Param(
+        None,
+        type=["null", "string"],
+        title="Partner",
+        description="Short id of the partner whose customers are meant, such as rossi-informatica.",
+        pattern=SLUG,
+    ),
+    "subscription": Param(
+        None,
+        type=["null", "string"],
+        title="Subscription",
+        description="Only this one, by the id of its legacy or NCE subscription; its whole bundle is undone.",
+        pattern=GUID,
+    ),
+    "customer": Param(
+        None,
+        type=["null", "string"],
+        title="Customer",
+        description="Only this customer's subscriptions, by its tenant id.",
+        pattern=GUID,
+    ),
+    "everything": Param(
+        False,
+        type="boolean",
+        title="Everything of the partner",
+        description="Whatever was converted for this partner and can still be undone.",
+    ),
+    "reason": Param(
+        "",
+        type="string",
+        title="Reason",
+        description="Why, in a few words. Who approves it reads it, and it stays on record.",
+    ),
+    "asked_by": Param(
+        "",
+        type="string",
+        title="Who asks",
+        description="Your name, or the name of who asked you; it stays on record.",
+    ),
+}
+
 
 class _Conf(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -113,3 +158,22 @@ class CampaignConf(_Conf):
     outcomes: tuple[str, ...] = ()
     existing: Literal["skip", "rerun"] = "skip"
     roster: str | None = None
+
+
+class UndoConf(_Conf):
+    """What `nce_undo` is started with: exactly one of a subscription, a customer or everything."""
+
+    campaign: str = Field(pattern=SLUG)
+    partner: str = Field(pattern=SLUG)
+    subscription: str | None = Field(default=None, pattern=GUID)
+    customer: str | None = Field(default=None, pattern=GUID)
+    everything: bool = False
+    reason: str = Field(min_length=3)
+    asked_by: str = ""
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> UndoConf:
+        named = [self.subscription is not None, self.customer is not None, self.everything]
+        if sum(named) != 1:
+            raise ValueError("name exactly one: a subscription, a customer, or everything of the partner")
+        return self

@@ -1,7 +1,7 @@
-"""The note of a run: when a partner's run ends, its outcome is written where operators look first.
+"""The note of a run: when a partner's run or an undo ends, its outcome is written where operators look first.
 
-Airflow calls this listener in the scheduler. It copies what `close_run` said, or why `open_run` refused, from
-Airflow's own database; a task cannot write its run's note itself.
+Airflow calls this listener in the scheduler. It copies what the closing task said, or why the first one
+refused, from Airflow's own database; a task cannot write its run's note itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTED_DAG = "nce_partner_migration"
+NOTED_DAGS = {
+    "nce_partner_migration": ("open_run", "close_run"),
+    "nce_undo": ("plan_undo", "close_undo"),
+}
+"""DAG -> the task that may refuse the run, and the one that closes it."""
 LONGEST_NOTE = 900
 """Airflow keeps 1,000 characters."""
 
@@ -32,8 +36,9 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 
 
 def _note(dag_run: DagRun) -> None:
-    if dag_run.dag_id != NOTED_DAG:
+    if dag_run.dag_id not in NOTED_DAGS:
         return
+    opens, closes = NOTED_DAGS[dag_run.dag_id]
     from airflow.models.xcom import XComModel
     from sqlalchemy.orm import object_session
 
@@ -46,14 +51,14 @@ def _note(dag_run: DagRun) -> None:
                 run_id=dag_run.run_id,
                 key="sentence",
                 dag_ids=dag_run.dag_id,
-                task_ids=["open_run", "close_run"],
+                task_ids=[opens, closes],
             ).with_only_columns(XComModel.task_id, XComModel.value)
         )
         .tuples()
         .all()
     )
     # What could not be opened can only be closed without a reason.
-    sentence = said.get("open_run") or said.get("close_run")
+    sentence = said.get(opens) or said.get(closes)
     if sentence:
         text = XComModel.deserialize_value(_Value(sentence)) if not isinstance(sentence, str) else sentence
         dag_run.note = str(text)[:LONGEST_NOTE]

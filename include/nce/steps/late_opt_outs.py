@@ -17,6 +17,7 @@ from include.nce.domain.undo import (
     cases_called_for,
     late_case_state,
     no_longer_called_for,
+    too_late_sentence,
 )
 from include.nce.steps.ports import Ledger, UndoCase
 
@@ -73,7 +74,7 @@ async def look_for_late_opt_outs(
             continue
         over = late_case_state(case.until_at, now_at) is CaseState.TOO_LATE
         if case.state is CaseState.OPEN and over and case.until_at is not None:
-            why = f"Too late to undo: the window closed on {case.until_at:%Y-%m-%d %H:%M:%S} UTC. A person decides."
+            why = too_late_sentence(case.until_at)
             case = await ledger.move_undo_case(case.case_id, CaseState.TOO_LATE, why, by=by, at=now_at)
         standing.append(case)
     return LateOptOuts(tuple(opened), tuple(closed), tuple(standing))

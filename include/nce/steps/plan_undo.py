@@ -108,7 +108,9 @@ async def plan_undo(
     return UndoPlanned(plan, now_at)
 
 
-async def answer_undo(run_id: str, *, approved: bool, who: str, ledger: Ledger, clock: Clock) -> UndoAnswer:
+async def answer_undo(
+    run_id: str, hash_: str, *, approved: bool, who: str, ledger: Ledger, clock: Clock
+) -> UndoAnswer:
     """A person approves what is listed here, or leaves everything as it is. Always asked.
 
     The question names each subscription, what happens to it, and the hours that are left. Approved: legacy is
@@ -120,7 +122,7 @@ async def answer_undo(run_id: str, *, approved: bool, who: str, ledger: Ledger, 
     if plan is None:
         raise InputRefused([f"Run '{run_id}' has no undo plan yet: clear plan_undo."])
     now_at = await clock.now()
-    await ledger.answer_undo_plan(plan.plan_id, plan.hash, approved=approved, who=who, at=now_at)
+    await ledger.answer_undo_plan(plan.plan_id, hash_, approved=approved, who=who, at=now_at)
     for case_id in cases_of(plan):
         case = await ledger.undo_case(case_id)
         if approved or case.state is not CaseState.OPEN:
@@ -133,7 +135,7 @@ async def answer_undo(run_id: str, *, approved: bool, who: str, ledger: Ledger, 
             by=who,
             at=now_at,
         )
-    return UndoAnswer(plan.hash, approved, who, now_at)
+    return UndoAnswer(hash_, approved, who, now_at)
 
 
 def cases_of(plan: UndoPlan) -> list[int]:

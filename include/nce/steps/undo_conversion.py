@@ -50,7 +50,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Undone:
-    """Bundles taken back, a sentence for each that needs a little more time, and for each a person decides."""
+    """Bundles taken back, and a sentence for each that needs a little more time or a person's decision."""
 
     undone: int
     pending: tuple[str, ...]
@@ -66,6 +66,8 @@ class _Desk:
     clock: Clock
     who: str
     wait_seconds: float = 0.0
+    accepted: set[tuple[UndoWord, str | None]] = field(default_factory=set)
+    """Taken by Partner Center in this execution and not seen yet: looked at again, not sent again."""
     unreachable: dict[int, str] = field(default_factory=dict)
 
 
@@ -144,28 +146,23 @@ async def _take_back(case_id: int, lines: Sequence[UndoLine], desk: _Desk, write
         bundle = await desk.ledger.undo_members(case_id)
         pairs = approved_pairs(await _read(bundle, desk), lines)
         await _note_what_shows(bundle, pairs, case_id, desk)
-        bundle = await desk.ledger.undo_members(case_id)
         ruling = _drifted(bundle, pairs, lines) or next_undo_step(pairs, now_at=await desk.clock.now())
+        act = (ruling.word, ruling.legacy_id)
         if ruling.word is UndoWord.DONE:
             await _move(case_id, CaseState.UNDONE, f"Undone, approved by {desk.who}.", desk)
             return False
-        if ruling.word in (UndoWord.REFUSE, UndoWord.TOO_LATE):
-            await _stop(case_id, bundle, pairs, ruling, refused, desk)
+        # A refusal counts only while what it refused does not show all the same.
+        if ruling.word in (UndoWord.REFUSE, UndoWord.TOO_LATE) or (refused and act in tried):
+            await _stop(case_id, pairs, ruling, refused, desk)
             return False
-        if refused:
-            await _stop(case_id, bundle, pairs, ruling, refused, desk)
-            return False
-        if ruling.word is UndoWord.WAIT or (ruling.word, ruling.legacy_id) in tried:
+        if ruling.word is UndoWord.WAIT or act in tried | desk.accepted:
             await _move(case_id, case.state, f"Not confirmed yet: {_waits_for(ruling)}.", desk)
             return True
-        tried.add((ruling.word, ruling.legacy_id))
+        tried.add(act)
         await _begin(case_id, bundle, desk)
         line = next(m.conversion for m in bundle if m.conversion.legacy_id == ruling.legacy_id)
         pair = next(pair for pair in pairs if pair.legacy_id == ruling.legacy_id)
-        outcome = await _send(line, pair, ruling, desk, writer)
-        if outcome is None:
-            return True  # time helps, and the answer says how much
-        refused = outcome
+        refused = await _send(line, pair, ruling, desk, writer)
 
 
 def _waits_for(ruling: UndoRuling) -> str:
@@ -202,7 +199,8 @@ def _drifted(
 async def _begin(case_id: int, bundle: Sequence[UndoMember], desk: _Desk) -> None:
     """On record before the first send, so that no plan and no `cancel_legacy` touches it meanwhile."""
     reason = f"being undone, case {case_id}, approved by {desk.who}"
-    await _move(case_id, CaseState.UNDOING, f"Approved by {desk.who}, under way.", desk)
+    if (await desk.ledger.undo_case(case_id)).state is not CaseState.UNDOING:
+        await _move(case_id, CaseState.UNDOING, f"Approved by {desk.who}, under way.", desk)
     for member in bundle:
         if member.conversion.state not in (ConversionState.UNDOING, ConversionState.UNDONE):
             await _advance(member.conversion, ConversionState.UNDOING, reason, desk)
@@ -233,9 +231,9 @@ async def _note_what_shows(
 
 async def _send(
     line: Conversion, pair: UndoPair, ruling: UndoRuling, desk: _Desk, writer: SingleWriter
-) -> str | None:
-    """Intention, one send, answer. An empty text: look whether it is so; a text: Partner Center refused, and
-    why; None: nothing was done and time helps."""
+) -> str:
+    """Intention, one send, answer. Empty: look whether it is so; else why Partner Center refuses. Raises what
+    says nothing of this subscription, once it is on record."""
     cancels = ruling.word is UndoWord.CANCEL
     kind, target = (CANCEL, pair.nce_id) if cancels else (REACTIVATE, pair.legacy_id)
     if target is None:
@@ -259,29 +257,31 @@ async def _send(
         code=fault.code if fault else None, correlation_id=told.correlation_id if told else None,
         body=told.body if told else None,
     )  # fmt: skip
-    if fault is None or verdict == "lost":
+    if fault is None:
+        desk.accepted.add((ruling.word, ruling.legacy_id))
         return ""
-    if fault.failure_class is FailureClass.PROVIDER_ACTS:
+    if verdict == "lost":
+        return ""
+    if fault.failure_class in _NOT_ABOUT_IT:
         raise fault
-    if fault.failure_class in (FailureClass.WAIT, FailureClass.RECONCILE):
-        desk.wait_seconds = max(desk.wait_seconds, fault.retry_after_seconds or 0.0)
-        desk.unreachable[0] = fault.sentence
-        return None
     return fault.sentence
+
+
+_NOT_ABOUT_IT = (FailureClass.WAIT, FailureClass.RECONCILE, FailureClass.PROVIDER_ACTS)
+"""Time, another look or our own credentials help: no answer to whether this may be undone."""
 
 
 async def _stop(
     case_id: int,
-    bundle: Sequence[UndoMember],
     pairs: Sequence[UndoPair],
     ruling: UndoRuling,
     refused: str,
     desk: _Desk,
 ) -> None:
     """Nothing more is sent. What is true of each line is written down, loudly where somebody pays twice."""
-    why = refused or ruling.reason
+    why = refused or f"{ruling.reason}."
     doubled, uncovered = [], []
-    for member, pair in zip(bundle, pairs, strict=True):
+    for member, pair in zip(await desk.ledger.undo_members(case_id), pairs, strict=True):
         line = member.conversion
         legacy_ended = pair.legacy is None or pair.legacy.status in ENDED
         nce_lives = pair.nce is not None and pair.nce.status not in NCE_GONE
@@ -291,22 +291,23 @@ async def _stop(
             continue
         if nce_lives and not legacy_ended:
             doubled.append(line.legacy_id)
-            await _advance(
-                line, ConversionState.UNDOING, f"COVERED TWICE, billed twice: legacy is active, NCE too. {why}",
-                desk,
-            )  # fmt: skip
+            reason = f"COVERED TWICE, billed twice: legacy is active, NCE too. {why}"
+            await _advance(line, ConversionState.UNDOING, reason, desk)
         elif nce_lives:
             await _advance(line, ConversionState.CONVERTED, f"not undone, NCE stays: {why}", desk)
     if doubled:
         state = CaseState.DOUBLE_COVERED
         sentence = (
-            f"COVERED TWICE: {', '.join(doubled)} is active in legacy and in NCE, and the customer pays both. "
+            f"COVERED TWICE: {', '.join(doubled)} is active in legacy and in NCE, the customer pays both. "
             f"{why} A person decides today; to keep NCE and end legacy past the cancel gate: nce undo keep "
             f"{case_id}."
         )
     elif uncovered:
         state = CaseState.PERSON_DECIDES
-        sentence = f"NOT COVERED: of {', '.join(uncovered)} neither legacy nor NCE is active. {why} A person acts now."
+        sentence = (
+            f"NOT COVERED: of {', '.join(uncovered)} neither legacy nor NCE is active. {why} A person acts "
+            "now."
+        )
     else:
         late = ruling.word is UndoWord.TOO_LATE
         state = CaseState.TOO_LATE if late else CaseState.PERSON_DECIDES
