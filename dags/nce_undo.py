@@ -13,7 +13,8 @@ in between.
 | red | too late, refused, covered twice, or not confirmed yet; the run's note says who acts |
 
 **Start** it with *Trigger* and a conf such as
-`{"campaign": "csp-commercial-2022", "partner": "conti-it", "everything": true, "reason": "opt-out"}`, or in the terminal with `nce undo start`. What can still be undone, and how long: `nce undo list`.
+`{"campaign": "csp-commercial-2022", "partner": "conti-it", "everything": true, "reason": "opt-out"}`, or
+in the terminal with `nce undo start`. What can still be undone, and how long: `nce undo list`.
 **Again** after a red one: clear `undo_conversions`; it looks first, and sends nothing twice.
 """
 

@@ -21,6 +21,7 @@ from include.nce.cli.explain import Explanation
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
+from include.nce.cli.undo import UndoList
 from scripts.dag_reference import dag_page
 from scripts.input_reference import input_page
 
@@ -31,6 +32,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce plan --json": PlanDocument,
     "nce explain --json": Explanation,
     "nce opt-out list --json": OptOutList,
+    "nce undo list --json": UndoList,
     "nce campaign show --json": CampaignDocument,
     "nce campaign show --versions --json": CampaignVersions,
 }

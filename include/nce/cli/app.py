@@ -13,6 +13,7 @@ from include.nce.cli.opt_outs import opt_out_app
 from include.nce.cli.plans import plan
 from include.nce.cli.runs import backfill, start
 from include.nce.cli.status import status
+from include.nce.cli.undo import undo_app
 
 app = typer.Typer(
     name="nce",
@@ -37,3 +38,4 @@ app.command()(budget)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)
 app.add_typer(decide_app)
+app.add_typer(undo_app)

@@ -377,7 +377,8 @@ async def _undo_entries(
             kind="undo",
             partner=case.partner,
             subscription=case.base_id,
-            sentence=f"Undo case {case.case_id} is {event.state.value} ({event.by}). {event.sentence}".strip(),
+            sentence=f"Undo case {case.case_id} is {event.state.value} ({event.by}). "
+            f"{event.sentence or case.reason}",
             facts={"case": case.case_id, "cause": case.cause.value, "reason": case.reason},
         )
         for case, event in await session.execute(cases)
@@ -387,18 +388,20 @@ async def _undo_entries(
         .outerjoin(UndoAnswerRow, UndoAnswerRow.plan_id == UndoPlanRow.plan_id)
         .where(UndoPlanRow.campaign == campaign, UndoPlanRow.partner.in_(partners))
     )
+    told: set[int] = set()
     for plan, answer in await session.execute(plans):
         named = {line["legacy_id"] for line in plan.lines["lines"]}
         if legacy_ids is not None and named.isdisjoint(legacy_ids):
             continue
         about_plan = {"kind": "undo", "partner": plan.partner, "subscription": None}
-        planned = f"Run {plan.run_id} planned to undo {len(named)} subscriptions (lines {plan.hash[:12]})."
-        if not any(entry.sentence == planned for entry in entries):
+        if plan.plan_id not in told:
+            told.add(plan.plan_id)
             entries.append(
                 Entry(
                     at=plan.created_at,
                     recorded_at=plan.recorded_at,
-                    sentence=planned,
+                    sentence=f"Run {plan.run_id} planned to undo {len(named)} subscriptions (lines "
+                    f"{plan.hash[:12]}).",
                     facts={"hash": plan.hash, "lines": plan.lines["lines"]},
                     **about_plan,
                 )

@@ -7,17 +7,19 @@ said by `domain.undo`, carried out by the steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import lower_guid
 from include.nce.domain.undo import (
     BOUGHT_STATES,
+    UNDOABLE_STATES,
     CaseState,
     UndoCause,
     UndoLine,
@@ -42,6 +44,21 @@ from include.nce.steps.ports import UndoAnswer, UndoCase, UndoMember, UndoPlan
 _LINES = TypeAdapter(tuple[UndoLine, ...])
 
 
+@dataclass(frozen=True)
+class UndoableBundle:
+    """A converted bundle, with the state of its base and the first of its windows, where known."""
+
+    partner: str
+    customer_id: str
+    base_id: str
+    subscriptions: int
+    state: ConversionState
+    until_at: datetime | None
+
+
+_BUNDLE = (ConversionRow.customer_id, ConversionRow.base_id)
+
+
 class UndoCases(Transactions):
     """Implements `include.nce.steps.ports.UndoRecords`."""
 
@@ -54,7 +71,10 @@ class UndoCases(Transactions):
         subscription_id: str | None = None,
     ) -> Sequence[UndoMember]:
         """Conversions made for the partner of which something is bought or may be, in whole bundles."""
-        wanted = [ConversionRow.campaign == campaign, ConversionRow.partner == partner]
+        wanted: list[ColumnElement[bool]] = [
+            ConversionRow.campaign == campaign,
+            ConversionRow.partner == partner,
+        ]
         if customer_id is not None:
             wanted.append(ConversionRow.customer_id == lower_guid(customer_id))
         async with self._transaction() as session:
@@ -62,6 +82,38 @@ class UndoCases(Transactions):
             if subscription_id is not None:
                 wanted.append(await _bundles_of(session, lower_guid(subscription_id)))
             return await _members(session, *wanted, ConversionRow.state.in_(BOUGHT_STATES))
+
+    async def undoable_bundles(self, campaign: str, partner: str | None = None) -> Sequence[UndoableBundle]:
+        """Bundles that were converted, are not being undone and have no open case; one query."""
+        query = (
+            select(
+                ConversionRow,
+                func.count().over(partition_by=_BUNDLE),
+                func.min(ConversionRow.undoable_until_at).over(partition_by=_BUNDLE),
+            )
+            .where(
+                ConversionRow.campaign == campaign,
+                ConversionRow.state.in_(UNDOABLE_STATES),
+                ~select(UndoCaseRow.case_id)
+                .where(
+                    UndoCaseRow.customer_id == ConversionRow.customer_id,
+                    UndoCaseRow.base_id == ConversionRow.base_id,
+                    UndoCaseRow.closed_at.is_(None),
+                )
+                .exists(),
+            )
+            .order_by(ConversionRow.customer_id, ConversionRow.base_id)
+        )
+        if partner is not None:
+            query = query.where(ConversionRow.partner == partner)
+        async with self._transaction() as session:
+            rows = (await session.execute(query)).tuples().all()
+        found: dict[tuple[str, str], UndoableBundle] = {}
+        for row, number, until_at in rows:
+            key = (row.customer_id, row.base_id)
+            if key not in found or row.legacy_id == row.base_id:
+                found[key] = UndoableBundle(row.partner, *key, number, row.state, until_at)
+        return list(found.values())
 
     async def open_undo_case(
         self,

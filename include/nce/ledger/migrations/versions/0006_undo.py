@@ -6,6 +6,8 @@ told in the older words.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -39,7 +41,7 @@ def _one_of(name: str, *values: str) -> sa.Enum:
     return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=40)
 
 
-def _recorded_at() -> sa.Column[object]:
+def _recorded_at() -> sa.Column[datetime]:
     return sa.Column("recorded_at", MOMENT, server_default=sa.text("now()"), nullable=False)
 
 
