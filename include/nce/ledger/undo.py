@@ -137,7 +137,7 @@ class UndoCases(Transactions):
         async with self._transaction() as session:
             # Two that open the same take turns; the second finds the first one's.
             await in_turn(session, "undo case", customer_id, base_id)
-            standing = [UndoCaseRow.closed_at.is_(None)]
+            standing: list[ColumnElement[bool]] = [UndoCaseRow.closed_at.is_(None)]
             if opt_out_received_at is not None:
                 standing.append(UndoCaseRow.opt_out_received_at == opt_out_received_at)
             found = await session.scalar(
