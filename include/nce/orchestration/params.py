@@ -132,13 +132,15 @@ class _Conf(BaseModel):
         try:
             return cls.model_validate(dict(params))
         except ValidationError as error:
-            raise InputRefused(
-                [
-                    f"Trigger form, field {'.'.join(map(str, fault['loc']))}: {fault['msg']} "
-                    f"(given: {fault['input']!r}). Correct it and trigger again."
-                    for fault in error.errors()
-                ]
-            ) from None
+            raise InputRefused([_sentence(fault) for fault in error.errors()]) from None
+
+
+def _sentence(fault: Any) -> str:
+    said = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"Trigger form: {said}. Correct it and trigger again."
+    field = ".".join(map(str, fault["loc"]))
+    return f"Trigger form, field {field}: {said} (given: {fault['input']!r}). Correct it and trigger again."
 
 
 class MigrationConf(_Conf):
