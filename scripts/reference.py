@@ -127,7 +127,7 @@ def _kind(described: Mapping[str, Any]) -> str:
         return f"object: {key}{_kind(described['additionalProperties'])}"
     if described.get("format") == "date-time":
         return "instant"
-    return {"string": "text", "integer": "number", "null": "null"}[str(described["type"])]
+    return {"string": "text", "integer": "number", "number": "number", "null": "null"}[str(described["type"])]
 
 
 def _words(definition: Mapping[str, Any]) -> str:
