@@ -69,7 +69,8 @@ def test_what_is_over_is_not_listed_as_possible(sold: Desk) -> None:
 
 def test_an_opt_out_after_the_purchase_opens_cases_and_says_how_long_still(sold: Desk) -> None:
     done = sold.nce("opt-out", "add", "rossi", "--received", "2022-06-07T08:00:00Z", "--by", "anna")
-    assert f"Bought already, {guid('one')}: undo case 1, 20 hours left." in done.stdout
+    for case in cases(sold):
+        assert f"Bought already, {case.base_id}: undo case {case.case_id}, 20 hours left." in done.stdout
     assert [(case.cause, case.state, case.opened_by) for case in cases(sold)] == [
         (UndoCause.OPT_OUT, CaseState.OPEN, "anna")
     ] * 2
