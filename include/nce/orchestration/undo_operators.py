@@ -67,7 +67,6 @@ class ApproveUndo(ApprovalOperator):
         super().__init__(subject="Undo?", **kwargs)
 
     def execute(self, context: Context) -> Any:
-        from include.nce.domain.errors import InputRefused
         from include.nce.orchestration.composition import product, run
         from include.nce.steps.plan_undo import UndoPlanned, question
 
@@ -75,7 +74,7 @@ class ApproveUndo(ApprovalOperator):
             async with product() as world:
                 plan = await world.ledger.undo_plan(context["run_id"])
                 if plan is None:
-                    raise InputRefused([f"Run '{context['run_id']}' has no undo plan: clear plan_undo."])
+                    raise AirflowFailException(f"{context['run_id']} has no undo plan: clear plan_undo.")
                 return UndoPlanned(plan, await world.clock.now())
 
         planned = run(asked())

@@ -243,11 +243,17 @@ async def _send(
     await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
     if not await writer.still_held():
         raise LockLost(f"the lock of subscription {line.legacy_id} is gone; nothing was sent")
-    send = desk.partner_center.cancel_nce if cancels else desk.partner_center.reactivate
     fault: PartnerCenterFault | None = None
     answered: Answered | None = None
     try:
-        answered = await send(line.customer_id, target, request_id=command.request_id)
+        if ruling.word is UndoWord.CANCEL:
+            answered = await desk.partner_center.cancel_nce(
+                line.customer_id, target, request_id=command.request_id
+            )
+        else:
+            answered = await desk.partner_center.reactivate(
+                line.customer_id, target, request_id=command.request_id
+            )
     except PartnerCenterFault as raised:
         fault = raised
     verdict = "accepted" if fault is None else "lost" if fault.leaves_effect_unknown else "refused"
