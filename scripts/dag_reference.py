@@ -121,6 +121,8 @@ def _form(params: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _value(param: Mapping[str, Any]) -> str:
     if "enum" in param:
         return " or ".join(f"`{word}`" for word in param["enum"])
+    if param["type"] == "boolean":
+        return "`true` or `false`"
     if param["type"] == "array":
         return "list of texts"
     return f"text, `{param['pattern']}`" if "pattern" in param else "text"

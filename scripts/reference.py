@@ -21,6 +21,7 @@ from include.nce.cli.explain import Explanation
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
+from include.nce.cli.undo import UndoList
 from include.nce.cli.waves import WavesDocument
 from include.nce.ledger.evidence import EvidencePack
 from scripts.dag_reference import dag_page
@@ -34,6 +35,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce explain --json": Explanation,
     "nce evidence": EvidencePack,
     "nce opt-out list --json": OptOutList,
+    "nce undo list --json": UndoList,
     "nce campaign show --json": CampaignDocument,
     "nce campaign show --versions --json": CampaignVersions,
     "nce campaign waves --json": WavesDocument,
@@ -129,9 +131,13 @@ def _kind(described: Mapping[str, Any]) -> str:
         return f"object: {key}{_kind(described['additionalProperties'])}"
     if described.get("format") == "date-time":
         return "instant"
-    return {"string": "text", "integer": "number", "boolean": "true or false", "null": "null"}[
-        str(described["type"])
-    ]
+    return {
+        "string": "text",
+        "integer": "number",
+        "number": "number",
+        "boolean": "true or false",
+        "null": "null",
+    }[str(described["type"])]
 
 
 def _words(definition: Mapping[str, Any]) -> str:

@@ -232,6 +232,7 @@ class MigrationPlan(Part):
     `completed`: it does. `failed_reverts`, `failed_completes`: it says Failed with legacy suspended, and
     Microsoft reverts or finishes it `settles_after` the start (at most 72 h). `failed`: Failed, legacy
     active, may be tried again (`fails_times` attempts fail, the next one completes; null = all fail).
+    `legacy_comes_back`: whether what was migrated may be reactivated, which nobody documents.
     """
 
     takes: timedelta | None = None
@@ -239,6 +240,7 @@ class MigrationPlan(Part):
     settles_after: timedelta = timedelta(hours=48)
     fails_times: int | None = Field(default=None, ge=1)
     suspends_legacy: bool = True
+    legacy_comes_back: bool = True
     eligibility_errors: list[Annotated[int, Field(ge=0, le=99)]] = Field(default_factory=list)
 
     @model_validator(mode="after")

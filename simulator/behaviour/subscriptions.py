@@ -124,10 +124,11 @@ def _check_status(world: World, row: SubscriptionRecord, status: str) -> None:
         if row.cancellable_until is None or world.now > row.cancellable_until:
             raise Refusal(900117)
     elif status == "active":
-        undone_migration = (
-            row.migrated_to is not None and not world.scenario.rules.reactivation_after_migration
+        comes_back = row.plan is None or row.plan.legacy_comes_back
+        refuses_undo = row.migrated_to is not None and not (
+            world.scenario.rules.reactivation_after_migration and comes_back
         )
-        if undone_migration or (row.ended_at or row.ends_at) <= world.now:
+        if refuses_undo or (row.ended_at or row.ends_at) <= world.now:
             raise Refusal(800040, row.status, status)
     elif status != "suspended":
         raise Refusal(800040, row.status, status)

@@ -29,6 +29,12 @@ CAMPAIGN = {
     "confirm_rerun": ["start_partners"],
     "start_partners": [],
 }
+UNDO = {
+    "plan_undo": ["approve_undo"],
+    "approve_undo": ["undo_conversions"],
+    "undo_conversions": ["close_undo"],
+    "close_undo": [],
+}
 WAITS = {*CHECKS, "wait_for_opt_out_deadline", "wait_for_cut_over", "wait_for_wave", "convert.wait_for_nce"}
 ASKS = {"approve_plan"}
 
@@ -39,7 +45,7 @@ def tasks(dags: dict[str, Any], dag_id: str) -> dict[str, Any]:
 
 
 def test_there_are_exactly_these_dags(dags: dict[str, Any]) -> None:
-    assert set(dags) == {"nce_partner_migration", "nce_campaign"}
+    assert set(dags) == {"nce_partner_migration", "nce_campaign", "nce_undo"}
 
 
 def test_the_arrows_of_a_partners_migration(dags: dict[str, Any]) -> None:
@@ -50,6 +56,28 @@ def test_the_arrows_of_a_partners_migration(dags: dict[str, Any]) -> None:
 def test_the_arrows_of_a_campaign(dags: dict[str, Any]) -> None:
     found = tasks(dags, "nce_campaign")
     assert {name: task["downstream"] for name, task in found.items()} == CAMPAIGN
+
+
+def test_the_arrows_of_an_undo(dags: dict[str, Any]) -> None:
+    found = tasks(dags, "nce_undo")
+    assert {name: task["downstream"] for name, task in found.items()} == UNDO
+
+
+def test_an_undo_is_sent_by_a_worker_and_closed_by_a_teardown_that_colours_the_run(
+    dags: dict[str, Any],
+) -> None:
+    found = tasks(dags, "nce_undo")
+    assert {name for name, task in found.items() if task["in_triggerer"]} == set()
+    assert {name for name, task in found.items() if task["teardown"]} == {"close_undo"}
+    assert found["close_undo"]["colours_the_run"]
+
+
+def test_between_the_plan_of_an_undo_and_its_sending_stands_the_approval(dags: dict[str, Any]) -> None:
+    found = tasks(dags, "nce_undo")
+    assert found["approve_undo"]["mapped"] == "ApproveUndo"
+    assert [name for name, task in found.items() if "undo_conversions" in task["downstream"]] == [
+        "approve_undo"
+    ]
 
 
 def test_a_missing_check_never_keeps_the_opt_out_from_being_looked_at(dags: dict[str, Any]) -> None:

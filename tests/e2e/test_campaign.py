@@ -21,8 +21,12 @@ from tests.e2e.story import (
     CAMPAIGN,
     CLASSES,
     CONVERTED,
+    CUSTOMERS,
+    LATE,
+    LEGACY,
     MIGRATIONS,
     MIXED,
+    NAMES,
     OPTED_OUT,
     ORDERS,
     OUTCOMES,
@@ -33,6 +37,7 @@ from tests.e2e.story import (
     TASKS,
 )
 
+UNDO_DAG = "nce_undo"
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
@@ -181,6 +186,61 @@ class TestRunningAgain:
         stage.nce("campaign", "release", "--reason", "the test has seen", "--by", "anna")
         assert stage.finished(run_id) == "success"
         assert "The campaign was stopped by anna" in stage.log(run_id, "wait_for_wave")
+
+
+class TestUndo:
+    """A person approves through Airflow's own API, and a partner's conversions are taken back."""
+
+    def test_nothing_is_sent_before_a_person_approved_it_and_then_legacy_comes_first(
+        self, played: Played
+    ) -> None:
+        stage, last, run_id = played.stage, played.stage.last_request(), "undo-delta"
+        began = stage.nce("undo", "list", "--partner", LATE)
+        assert LEGACY["mulini/e1"] in began
+        body = {
+            "dag_run_id": run_id,
+            "logical_date": None,
+            "conf": {"campaign": CAMPAIGN, "partner": LATE, "everything": True, "reason": "late opt-out"},
+        }
+        assert stage.airflow("POST", f"dags/{UNDO_DAG}/dagRuns", body) is not None
+        question = _question(stage, run_id)
+        assert question["subject"] == f"Undo 2 subscriptions of 1 customer of {LATE}?"
+        assert question["body"].count("hours left") == 2
+        assert endings.writes(stage.requests(since=last)) == []
+
+        path = f"dags/{UNDO_DAG}/dagRuns/{run_id}/taskInstances/approve_undo/-1/hitlDetails"
+        assert stage.airflow("PATCH", path, {"chosen_options": ["Approve"], "params_input": {}}) is not None
+        assert stage.finished(run_id, UNDO_DAG) == "success"
+        assert set(stage.tasks(run_id, UNDO_DAG).values()) == {"success"}
+
+        world = stage.world()
+        sent = [NAMES.get(each["path"].rpartition("/")[2].lower(), "NCE")
+                for each in endings.writes(stage.requests(since=last))]  # fmt: skip
+        assert sorted(sent) == ["NCE", "NCE", "mulini/e1", "mulini/intune"]
+        for name in ("mulini/e1", "mulini/intune"):
+            assert world.subscriptions[LEGACY[name]]["status"] == "active"
+            assert sent.index(name) < len(sent) - 1 - sent[::-1].index("NCE")
+        successors = {
+            each["id"]: each["status"]
+            for each in world.subscriptions.values()
+            if each["customer"] == CUSTOMERS["mulini"] and each["line"] == "nce"
+        }
+        assert list(successors.values()) == ["deleted", "deleted"]
+        assert str(stage.run(run_id, UNDO_DAG)["note"]).startswith("undone: admin approved it.")
+        assert "admin approved the undo of run undo-delta" in stage.nce("explain", LEGACY["mulini/e1"])
+
+
+def _question(stage: Stage, run_id: str) -> dict[str, Any]:
+    """What the run asks under *Required Actions*, once it does."""
+    path = f"dags/{UNDO_DAG}/dagRuns/{run_id}/hitlDetails"
+    asked: list[dict[str, Any]] = []
+
+    def looks() -> bool:
+        asked[:] = (stage.airflow("GET", path) or {}).get("hitl_details", [])
+        return bool(asked)
+
+    until(f"{run_id} asks", looks)
+    return asked[0]
 
 
 class TestBadInput:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -61,14 +62,15 @@ class World:
         return {item["id"].lower(): item for item in state["subscriptions"]}
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
+@contextmanager
+def served(story: Path) -> Iterator[str]:
+    """A simulator with this story, whose clock is set by hand; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", "serve", "--scenario", str(STORY), "--port", str(port)],
+        [sys.executable, "-m", "simulator", "serve", "--scenario", str(story), "--port", str(port)],
         cwd=PROJECT,
     )
     try:
@@ -79,10 +81,16 @@ def world() -> Iterator[World]:
             except httpx.HTTPError:
                 time.sleep(0.1)
         httpx.put(f"{address}/__sim__/clock", json={"mode": "manual"}).raise_for_status()
-        yield World(address, load_scenario(STORY))
+        yield address
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with served(STORY) as address:
+        yield World(address, load_scenario(STORY))
 
 
 def connection_to(world: World) -> PartnerCenterConnection:

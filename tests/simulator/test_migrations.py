@@ -277,6 +277,51 @@ async def test_reactivation_after_a_migration_may_be_refused() -> None:
         assert code(await sim.patch("premium", status="active")) == (400, 800040)
 
 
+async def test_reactivation_after_a_migration_may_be_refused_for_one_subscription() -> None:
+    refused = legacy(migration={"takes": "PT2H", "legacy_comes_back": False})
+    async with bench(refused, legacy("other")) as sim:
+        await sim.migrate("premium")
+        await sim.migrate("other")
+        await sim.go_to("2022-07-11T10:00:00Z")
+        assert code(await sim.patch("premium", status="active")) == (400, 800040)
+        assert (await sim.patch("other", status="active")).json()["status"] == "active"
+
+
+async def test_legacy_that_came_back_ends_with_its_term() -> None:
+    async with bench(legacy()) as sim:
+        await sim.migrate("premium")
+        await sim.go_to("2022-07-11T10:00:00Z")
+        assert (await sim.patch("premium", status="active")).status_code == 200
+        await sim.go_to("2022-07-15T08:00:00Z")
+        assert (await sim.subscription("premium"))["status"] == "expired"
+
+
+async def test_after_its_term_end_legacy_does_not_come_back() -> None:
+    async with bench(legacy()) as sim:
+        await sim.migrate("premium")
+        await sim.go_to("2022-07-15T08:00:00Z")
+        assert code(await sim.patch("premium", status="active")) == (400, 800040)
+
+
+async def test_undone_and_migrated_again_it_has_a_second_successor() -> None:
+    async with bench(legacy()) as sim:
+        await sim.migrate("premium")
+        await sim.go_to("2022-07-11T10:00:00Z")
+        assert (await sim.patch("premium", status="active")).status_code == 200
+        (first,) = [row for row in await successors(sim) if row["status"] == "active"]
+        path = f"/customers/{sim.alfa}/subscriptions/{first['id']}"
+        cancelled = await sim.call("PATCH", path, json={**first, "status": "deleted"})
+        assert cancelled.json()["status"] == "deleted"
+        assert (await sim.migrate("premium")).status_code == 201
+        await sim.go_to("2022-07-11T14:00:00Z")
+        assert sorted(row["status"] for row in await successors(sim)) == ["active", "deleted"]
+
+
+async def successors(sim: Bench) -> list[dict[str, Any]]:
+    rows = (await sim.get(f"/customers/{sim.alfa}/subscriptions")).json()["items"]
+    return [row for row in rows if row.get("migratedFromSubscriptionId", "").lower() == sim.id("premium")]
+
+
 async def test_more_seats_than_a_customer_may_have_are_refused() -> None:
     owned = {
         "key": "nce",

@@ -28,13 +28,22 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
+from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Busy, Command, Conversion, Run
+from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
 
 _ANSWERS = {"accepted", "refused", "found", "not_found"}
-_TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
+_TRIED = (
+    "migration_id",
+    "cart_id",
+    "order_id",
+    "nce_subscription_id",
+    "not_before_at",
+    "undoable_until_at",
+)
 _LEARNT = {*_TRIED, "seats", "term", "billing", "expected_product_and_sku", "reference"}
 _CAME_TO = {
     ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
@@ -43,6 +52,15 @@ _CAME_TO = {
     ConversionState.FAILED: SubscriptionClass.FAILED,
     ConversionState.STRANDED: SubscriptionClass.FAILED,
     ConversionState.HELD: SubscriptionClass.HELD,
+    ConversionState.UNDOING: SubscriptionClass.HELD,
+    ConversionState.UNDONE: SubscriptionClass.UNDONE,
+}
+
+
+_SETTLED = {
+    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
+    ConversionState.UNDOING: SubscriptionClass.HELD,
+    ConversionState.UNDONE: SubscriptionClass.UNDONE,
 }
 
 
@@ -63,7 +81,7 @@ class _Writer:
         return self.held
 
 
-class FakeLedger(FakeWaves):
+class FakeLedger(FakeWaves, FakeUndoRecords):
     """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
 
     def __init__(self) -> None:
@@ -82,7 +100,7 @@ class FakeLedger(FakeWaves):
         self._decided: set[str] = set()
         self._surveyed: dict[tuple[str, str, str], Subscription] = {}
         self._first_seen: dict[tuple[str, str, str], datetime] = {}
-        self._confirmed: set[tuple[str, str, str]] = set()
+        self._confirmed: dict[tuple[str, str, str], datetime] = {}
         self._plans: list[_Plan] = []
         self.approvals: list[tuple[str, str, Approval]] = []
         """Campaign, partner and word, in the order in which they were said."""
@@ -285,7 +303,7 @@ class FakeLedger(FakeWaves):
             else:
                 standing = self._known(verdict.subscription)
                 begun = (
-                    verdict.klass is SubscriptionClass.DUE
+                    verdict.klass in (SubscriptionClass.DUE, SubscriptionClass.CONVERTED)
                     and standing is not None
                     and standing.state not in RETRIABLE_STATES
                 )
@@ -305,7 +323,8 @@ class FakeLedger(FakeWaves):
                 c.sent and not c.answered and self._command_of[c.command_id] == standing.conversion_id
                 for c in self.commands.values()
             )
-            if standing.state not in RETRIABLE_STATES or in_doubt:
+            afresh_again = standing.state in RETRIABLE_STATES or self._again(standing)
+            if not afresh_again or in_doubt:
                 return standing.conversion_id
         afresh = standing is None or standing.state is not ConversionState.PLANNED
         number = standing.conversion_id if standing else len(self._conversions) + 1
@@ -423,14 +442,23 @@ class FakeLedger(FakeWaves):
             theirs = (c.campaign, c.partner) == (campaign, partner)
             if not theirs and (surveyed is None or surveyed.customer_id != c.customer_id):
                 continue
-            if c.state is ConversionState.CONVERTED:
-                klass = SubscriptionClass.CONVERTED
+            if self._again(c):
+                continue
+            if c.state in _SETTLED:
+                klass = _SETTLED[c.state]
             elif c.state in UNDER_WAY_STATES:
                 klass = SubscriptionClass.DUE
             else:
                 continue
             result[c.legacy_id] = Done(klass, c.reason, c.nce_subscription_id, c.route, c.base_id)
         return result
+
+    def _again(self, c: Conversion) -> bool:
+        """Undone, and a person decided afterwards to convert it again."""
+        if c.state is not ConversionState.UNDONE or c.state_since_at is None:
+            return False
+        confirmed = {key[2]: at for key, at in self._confirmed.items()}
+        return bool(confirmed_again({c.legacy_id: c.state_since_at}, confirmed))
 
     async def advance(
         self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
@@ -460,9 +488,9 @@ class FakeLedger(FakeWaves):
     ) -> None:
         key = (campaign, partner, self._seen(campaign, partner, subscription_id))
         if kind is DecisionKind.CONFIRM_CONVERSION:
-            self._confirmed.add(key)
+            self._confirmed[key] = at
         else:
-            self._confirmed.discard(key)
+            self._confirmed.pop(key, None)
 
     def _seen(self, campaign: str, partner: str, subscription_id: str) -> str:
         self._enrolled(campaign, partner)

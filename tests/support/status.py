@@ -44,6 +44,7 @@ def partner_row(
             "opt_out": {"verdict": ruling},
             "totals": totals or {},
             "subscriptions": [_line(name, fields) for name, fields in (lines or {}).items()],
+            "open_undo_cases": 0,
         }
     )
 
@@ -78,5 +79,6 @@ def _line(subscription: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         "window_opens_at": None,
         "last_safe_start_at": None,
         "travels_with": None,
+        "undo_case": None,
         **fields,
     }

@@ -16,6 +16,7 @@ from include.nce.cli.opt_outs import opt_out_app
 from include.nce.cli.plans import plan
 from include.nce.cli.runs import backfill, start
 from include.nce.cli.status import status
+from include.nce.cli.undo import undo_app
 from include.nce.cli.waves import release_campaign, show_waves, stop_campaign
 
 app = typer.Typer(
@@ -48,3 +49,4 @@ app.add_typer(opt_out_app)
 app.add_typer(campaign_app)
 app.add_typer(decide_app)
 app.add_typer(approval_app)
+app.add_typer(undo_app)

@@ -35,7 +35,9 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.partner import Partner
 from include.nce.domain.subscription import is_guid, lower_guid
+from include.nce.domain.undo import CaseState, UndoCause, hours_left
 from include.nce.intake.opt_out_list import load_opt_outs, parse_received
+from include.nce.steps.late_opt_outs import LateOptOuts, look_for_late_opt_outs
 
 if TYPE_CHECKING:
     from include.nce.ledger.ledger import PostgresLedger
@@ -99,7 +101,8 @@ async def add(
     """Record an opt-out; says if it is in time.
 
     It counts by when it was received, not by when it is typed in. In time: nothing is bought or cancelled.
-    Too late: what is not bought yet is held for a person's decision. The same form again changes nothing.
+    Too late: what is not bought yet is held for a person's decision. What is bought already gets an undo
+    case, with the hours that Microsoft leaves for it. The same form again changes nothing.
     """
     tenant = _tenant(customer)
     async with open_ledger() as ledger:
@@ -117,9 +120,11 @@ async def add(
         form = OptOut(partner, received_at, author(by), customer_id=tenant, note=note)
         new = await ledger.record_opt_out(name, form)
         deadline_at = policy.opt_out_ends_at(who.zone)
+        late = await look_for_late_opt_outs(name, who, by=form.recorded_by, ledger=ledger, now_at=now_at)
     whose = _whose(form)
     say(f"{'Recorded' if new else 'On record already'}: {whose}, received {in_zone(received_at, zone)}.")
     say(_in_time_or_not(received_at, deadline_at, zone))
+    _say_undo_cases(late, now_at)
 
 
 @opt_out_app.command("withdraw")
@@ -150,6 +155,7 @@ async def withdraw(
             name, partner, customer_id=tenant, withdrawn_at=withdrawn_at, withdrawn_by=author(by)
         )
         ruling = rule_on(await ledger.opt_outs(name, partner), policy.opt_out_ends_at(who.zone))
+        late = await look_for_late_opt_outs(name, who, by=author(by), ledger=ledger, now_at=now_at)
     whose = f"customer {tenant} of {partner}" if tenant else f"{partner}, the whole partner"
     say(f"Withdrawn: {count} opt-out{'s' if count > 1 else ''} of {whose}.")
     verdict = ruling.for_customer(tenant) if tenant else ruling.partner
@@ -160,6 +166,8 @@ async def withdraw(
         say(f"Opt-outs of {standing} of its customers still stand.")
     else:
         say("No opt-out stands any more.")
+    for case in late.closed:
+        say(f"Undo case {case.case_id} is closed: {case.sentence}")
     remark(f"A run that has ruled on it already is not changed; start it again with: nce backfill {partner}.")
 
 
@@ -196,11 +204,18 @@ async def import_list(
             now_at=await campaign_now(),
         )
         new = sum([await ledger.record_opt_out(name, form) for form in forms])
+        now_at = await campaign_now()
+        looked = [
+            await look_for_late_opt_outs(name, partners[each], by=author(by), ledger=ledger, now_at=now_at)
+            for each in dict.fromkeys(form.partner for form in forms)
+        ]
     late = [form for form in forms if form.received_at >= policy.opt_out_ends_at(partners[form.partner].zone)]
     say(f"{len(forms)} read: {new} recorded, {len(forms) - new} on record already; {len(late)} too late.")
     for form in late:
         zone = policy.zone_of(partners[form.partner].zone)
         say(f"  Too late: {_whose(form)}, received {in_zone(form.received_at, zone)}.")
+    for found in looked:
+        _say_undo_cases(found, now_at)
 
 
 @opt_out_app.command("list")
@@ -271,6 +286,22 @@ async def _entries(
                 )
             )
     return entries
+
+
+def _say_undo_cases(late: LateOptOuts, now_at: datetime) -> None:
+    """What is bought already, and whether it can still be taken back."""
+    for case in late.open:
+        if case.cause is not UndoCause.OPT_OUT:
+            continue
+        left = hours_left(case.until_at, now_at)
+        time = "hours left: not asked yet" if left is None else f"{left:.0f} hours left"
+        if case.state is CaseState.TOO_LATE:
+            say(f"Bought already, {case.base_id}: undo case {case.case_id}. {case.sentence}")
+        else:
+            say(
+                f"Bought already, {case.base_id}: undo case {case.case_id}, {time}. To take it back: "
+                f"nce undo start {case.base_id}."
+            )
 
 
 def _tenant(customer: str | None) -> str | None:

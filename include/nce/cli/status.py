@@ -217,6 +217,8 @@ def _show_partner(partner: PartnerStatus) -> None:
             ],
         )  # fmt: skip
     say(f"Opt-out: {_opt_out_words(partner.opt_out)}")
+    if partner.open_undo_cases:
+        say(f"Undo cases open: {partner.open_undo_cases}. See: nce undo list --partner {partner.partner}")
     if partner.subscriptions:
         _show_subscriptions(partner.subscriptions)
     else:
@@ -253,4 +255,5 @@ def _why(subscription: SubscriptionStatus) -> str:
     text = _who_acts(subscription.reason, subscription.owner, subscription.remedy)
     nce = f"NCE: {subscription.nce_subscription}." if subscription.nce_subscription else ""
     warning = f"Warning: {subscription.warning}" if subscription.warning else ""
-    return " ".join(part for part in (text, nce, warning) if part)
+    undo = f"Undo case {subscription.undo_case} is open." if subscription.undo_case else ""
+    return " ".join(part for part in (text, nce, warning, undo) if part)

@@ -51,6 +51,7 @@ AT_RISK = frozenset(
         SubscriptionClass.HELD,
         SubscriptionClass.NOT_ELIGIBLE,
         SubscriptionClass.FAILED,
+        SubscriptionClass.UNDONE,
     }
 )
 """Classes whose subscriptions may end without a successor: they stay on the at-risk list."""
@@ -58,7 +59,8 @@ AT_RISK = frozenset(
 
 @dataclass(frozen=True)
 class Done:
-    """A conversion by us that is on record: finished (`CONVERTED`, `UNDONE`) or under way (`DUE`)."""
+    """A conversion by us that is on record: finished (`CONVERTED`, `UNDONE`), under way (`DUE`), or being
+    taken back (`HELD`)."""
 
     state: SubscriptionClass
     reason: str
@@ -244,12 +246,21 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
     done = survey.done.get(s.subscription_id)
     if done is not None:
         travels_with = done.base_id if done.base_id != s.subscription_id else None
+        owner, remedy = _AFTER_UNDO.get(done.state, (Owner.NOBODY, ""))
         return Verdict(
-            s, done.state, done.reason, route=done.route, nce_subscription_id=done.nce_subscription_id,
-            travels_with=travels_with, begun=True,
+            s, done.state, done.reason, owner, remedy, route=done.route,
+            nce_subscription_id=done.nce_subscription_id, travels_with=travels_with, begun=True,
         )  # fmt: skip
 
-    successor = next((n for n in survey.subscriptions if n.migrated_from_id == s.subscription_id), None)
+    # One that was cancelled is no successor: what was undone, here or in the portal, is not covered by it.
+    successor = next(
+        (
+            n
+            for n in survey.subscriptions
+            if n.migrated_from_id == s.subscription_id and n.status is not Status.DELETED
+        ),
+        None,
+    )
     if successor is not None:
         found = verdict(
             SubscriptionClass.ALREADY_MIGRATED,
@@ -295,6 +306,16 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
             Owner.OPERATOR, "An operator adds it with its segment to the campaign file.",
         )  # fmt: skip
     return _hold(s, offer, survey) or _convertible(s, s.term_end_at, offer, survey)
+
+
+_AFTER_UNDO = {
+    SubscriptionClass.HELD: (Owner.OPERATOR, "An operator looks at its case: nce undo list."),
+    SubscriptionClass.UNDONE: (
+        Owner.PARTNER,
+        "The partner moves it to NCE itself before its term ends. A person may decide to convert it again: "
+        "nce decide convert.",
+    ),
+}
 
 
 def _by_term_end(s: Subscription, term_end_at: datetime, survey: Survey) -> Verdict | None:

@@ -31,7 +31,8 @@ class ConversionState(str, Enum):
     legacy is not as it was planned any more; nothing was bought, a new plan is needed. `refused`, `held` and
     `failed` (reverted by Microsoft): nothing was bought, a later plan may try again. `by_others`: somebody
     else converted it. `stranded`: NCE is bought and legacy cannot be suspended: never bought again,
-    a person looks.
+    a person looks. `undoing`: it is being taken back, so nothing else touches it. `undone`: legacy is active
+    again and NCE is cancelled.
     """
 
     PLANNED = "planned"
@@ -48,6 +49,8 @@ class ConversionState(str, Enum):
     DRIFTED = "drifted"
     BY_OTHERS = "by_others"
     STRANDED = "stranded"
+    UNDOING = "undoing"
+    UNDONE = "undone"
 
 
 PENDING_STATES = frozenset(
@@ -63,6 +66,7 @@ UNRESOLVED_STATES = frozenset(
         ConversionState.WAITING,
         ConversionState.DRIFTED,
         ConversionState.STRANDED,
+        ConversionState.UNDOING,
     }
 )
 RETRIABLE_STATES = frozenset(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.classification import Done, SubscriptionClass
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import lower_guid
+from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
     ConversionHistoryRow,
@@ -36,6 +38,7 @@ FACTS = frozenset(
         "order_id",
         "nce_subscription_id",
         "not_before_at",
+        "undoable_until_at",
     }
 )
 """What `advance` may learn about a conversion. What it is about (customer, legacy id, ...) never changes."""
@@ -49,16 +52,20 @@ class Conversions(Transactions):
             return conversion_of(await session.get_one(ConversionRow, conversion_id))
 
     async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
-        """Legacy id -> conversions that are converted (`CONVERTED`) or under way (`DUE`, route and base set).
+        """Legacy id -> conversions that are converted (`CONVERTED`), under way (`DUE`, route and base set),
+        being taken back (`HELD`) or taken back (`UNDONE`).
 
-        Also those that another campaign or partner made of what this partner's customers hold.
+        Also those that another campaign or partner made of what this partner's customers hold. What was
+        undone is left out once a person decided, after that, to convert it again.
         """
         query = select(ConversionRow).where(
             _about(campaign, partner),
-            ConversionRow.state.in_(UNDER_WAY_STATES | {ConversionState.CONVERTED}),
+            ConversionRow.state.in_(UNDER_WAY_STATES | _SETTLED),
         )
         async with self._transaction() as session:
-            return {row.legacy_id: _done(row) for row in await session.scalars(query)}
+            rows = (await session.scalars(query)).all()
+            again = await to_be_converted_again(session, rows)
+        return {row.legacy_id: _done(row) for row in rows if row.legacy_id not in again}
 
     async def advance(
         self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
@@ -163,6 +170,7 @@ def conversion_of(row: ConversionRow) -> Conversion:
         state_since_at=row.state_since_at,
         not_before_at=row.not_before_at,
         plan_id=row.plan_id,
+        undoable_until_at=row.undoable_until_at,
     )
 
 
@@ -177,12 +185,39 @@ def history_of(row: ConversionRow, facts: Mapping[str, Any], at: datetime) -> Co
     )
 
 
+_SETTLED = {ConversionState.CONVERTED, ConversionState.UNDOING, ConversionState.UNDONE}
+_CLASS_WHEN_SETTLED = {
+    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
+    ConversionState.UNDOING: SubscriptionClass.HELD,
+    ConversionState.UNDONE: SubscriptionClass.UNDONE,
+}
+
+
+async def to_be_converted_again(session: AsyncSession, rows: Iterable[ConversionRow]) -> frozenset[str]:
+    """Legacy ids of what was undone and a person decided, after that, to convert again."""
+    undone = {row.legacy_id: row.state_since_at for row in rows if row.state is ConversionState.UNDONE}
+    if not undone:
+        return frozenset()
+    query = (
+        select(DecisionRow.subscription_id, DecisionRow.kind, DecisionRow.at)
+        .where(DecisionRow.subscription_id.in_(undone))
+        .order_by(DecisionRow.subscription_id, DecisionRow.decision_id.desc())
+        .distinct(DecisionRow.subscription_id)
+    )
+    confirmed = {
+        legacy_id: at
+        for legacy_id, kind, at in await session.execute(query)
+        if kind is DecisionKind.CONFIRM_CONVERSION
+    }
+    return confirmed_again(undone, confirmed)
+
+
 def _done(row: ConversionRow) -> Done:
-    if row.state is ConversionState.CONVERTED:
+    settled = _CLASS_WHEN_SETTLED.get(row.state)
+    if settled is not None:
         return Done(
-            SubscriptionClass.CONVERTED, row.reason or "Converted by us.", row.nce_subscription_id, row.route,
-            row.base_id,
-        )  # fmt: skip
+            settled, row.reason or "Converted by us.", row.nce_subscription_id, row.route, row.base_id
+        )
     reason = f"Its conversion is {row.state.value}: {row.reason}" if row.reason else (
         f"Its conversion is {row.state.value}."
     )  # fmt: skip

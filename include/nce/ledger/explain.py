@@ -40,6 +40,11 @@ from include.nce.ledger.tables import (
     RunHistoryRow,
     RunRow,
     SubscriptionRow,
+    UndoAnswerRow,
+    UndoCaseRow,
+    UndoEventRow,
+    UndoLineRow,
+    UndoPlanRow,
 )
 from include.nce.ledger.transactions import Transactions, unknown
 
@@ -112,6 +117,7 @@ async def about_subscriptions(
         *await _decision_entries(session, campaign, partners, legacy_ids),
         *await _conversion_entries(session, campaign, partners, legacy_ids),
         *await _command_entries(session, campaign, partners, legacy_ids),
+        *await _undo_entries(session, campaign, partners, legacy_ids),
     ]
 
 
@@ -504,4 +510,68 @@ async def _command_entries(
                 },
             )
         )
+    return entries
+
+
+async def _undo_entries(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    """Cases with each state they were in, and about a whole partner what was planned and answered."""
+    cases = select(UndoCaseRow, UndoEventRow).join(UndoEventRow, UndoEventRow.case_id == UndoCaseRow.case_id)
+    if legacy_ids is None:
+        cases = cases.where(UndoCaseRow.campaign == campaign, UndoCaseRow.partner.in_(partners))
+    else:
+        about = (
+            select(UndoLineRow.case_id)
+            .join(ConversionRow, ConversionRow.conversion_id == UndoLineRow.conversion_id)
+            .where(ConversionRow.legacy_id.in_(legacy_ids))
+        )
+        cases = cases.where(UndoCaseRow.case_id.in_(about))
+    entries = [
+        Entry(
+            at=event.at,
+            recorded_at=event.recorded_at,
+            kind="undo",
+            partner=case.partner,
+            subscription=case.base_id,
+            sentence=f"Undo case {case.case_id} is {event.state.value} ({event.by}). "
+            f"{event.sentence or case.reason}",
+            facts={"case": case.case_id, "cause": case.cause.value, "reason": case.reason},
+        )
+        for case, event in await session.execute(cases)
+    ]
+    plans = (
+        select(UndoPlanRow, UndoAnswerRow)
+        .outerjoin(UndoAnswerRow, UndoAnswerRow.plan_id == UndoPlanRow.plan_id)
+        .where(UndoPlanRow.campaign == campaign, UndoPlanRow.partner.in_(partners))
+    )
+    told: set[int] = set()
+    for plan, answer in await session.execute(plans):
+        named = {line["legacy_id"] for line in plan.lines["lines"]}
+        if legacy_ids is not None and named.isdisjoint(legacy_ids):
+            continue
+        about_plan = {"kind": "undo", "partner": plan.partner, "subscription": None}
+        if plan.plan_id not in told:
+            told.add(plan.plan_id)
+            entries.append(
+                Entry(
+                    at=plan.created_at,
+                    recorded_at=plan.recorded_at,
+                    sentence=f"Run {plan.run_id} planned to undo {len(named)} subscriptions (lines "
+                    f"{plan.hash[:12]}).",
+                    facts={"hash": plan.hash, "lines": plan.lines["lines"]},
+                    **about_plan,
+                )
+            )
+        if answer is not None:
+            word = "approved" if answer.approved else "did not approve"
+            entries.append(
+                Entry(
+                    at=answer.at,
+                    recorded_at=answer.recorded_at,
+                    sentence=f"{answer.who} {word} the undo of run {plan.run_id} (lines {answer.hash[:12]}).",
+                    facts={"hash": answer.hash},
+                    **about_plan,
+                )
+            )
     return entries

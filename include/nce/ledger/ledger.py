@@ -1,9 +1,9 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `approvals`, `conversions`, `commands` and `waves`; `reports`, `previews`, `explain` and
-`evidence` read for people; `call_budgets` counts calls for the client, `credentials` keeps what it was
-issued. The tables' coming and going belongs to `migrate`.
+`opt_outs`, `plans`, `approvals`, `conversions`, `commands`, `waves` and `undo`; `reports`, `previews`,
+`explain` and `evidence` read for people; `call_budgets` counts calls for the client, `credentials` keeps what
+it was issued. The tables' coming and going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from include.nce.ledger.reports import Reports
 from include.nce.ledger.runs import Runs
 from include.nce.ledger.tables import SCHEMA_REVISION
 from include.nce.ledger.transactions import make_engine
+from include.nce.ledger.undo import UndoCases
 from include.nce.ledger.waves import CampaignWaves
 
 
@@ -49,6 +50,7 @@ class PostgresLedger(
     Conversions,
     Commands,
     CampaignWaves,
+    UndoCases,
     CallBudgets,
     Credentials,
     Reports,

@@ -20,7 +20,7 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.plan import tally
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.ledger.commands import sent_without_answer
-from include.nce.ledger.conversions import conversion_of, history_of
+from include.nce.ledger.conversions import conversion_of, history_of, to_be_converted_again
 from include.nce.ledger.policy import find_partner, latest_number
 from include.nce.ledger.tables import (
     ConversionRow,
@@ -278,6 +278,8 @@ CLASS_OF_STATE: Mapping[ConversionState, SubscriptionClass] = {
     ConversionState.FAILED: SubscriptionClass.FAILED,
     ConversionState.STRANDED: SubscriptionClass.FAILED,
     ConversionState.HELD: SubscriptionClass.HELD,
+    ConversionState.UNDOING: SubscriptionClass.HELD,
+    ConversionState.UNDONE: SubscriptionClass.UNDONE,
 }
 """What a conversion came to, as the class of its subscription; otherwise the plan's class stands."""
 
@@ -419,11 +421,13 @@ def _terms(verdict: Verdict, run: RunRow) -> dict[str, Any]:
 
 
 async def _under_way(session: AsyncSession, verdicts: Sequence[Verdict]) -> dict[str, int]:
-    """Legacy id -> conversion id of due lines whose conversion was begun by an earlier plan.
+    """Legacy id -> conversion id of lines whose conversion was begun or finished by an earlier plan.
 
-    They belong to this plan as well, even in one without batches.
+    They belong to this plan as well, even in one without batches: what becomes of them later, such as an
+    undo, shows in it.
     """
-    due = [v.subscription for v in verdicts if v.klass is SubscriptionClass.DUE]
+    begun = (SubscriptionClass.DUE, SubscriptionClass.CONVERTED)
+    due = [v.subscription for v in verdicts if v.klass in begun]
     if not due:
         return {}
     query = select(ConversionRow.legacy_id, ConversionRow.conversion_id).where(
@@ -465,11 +469,12 @@ async def _open_conversions(
     ).all()
     row_of = {(row.customer_id, row.legacy_id): row for row in rows}
     in_doubt = await sent_without_answer(session, [row.conversion_id for row in rows])
+    again = await to_be_converted_again(session, rows)
     for terms in wanted:
         row = row_of[terms["customer_id"], terms["legacy_id"]]
         if row.conversion_id in opened:
             session.add(history_of(row, terms, at))
-        elif row.state in RETRIABLE_STATES and row.conversion_id not in in_doubt:
+        elif (row.state in RETRIABLE_STATES or row.legacy_id in again) and row.conversion_id not in in_doubt:
             _start_afresh(session, row, terms, reason, at)
     return {row.legacy_id: row.conversion_id for row in rows}
 
@@ -489,7 +494,14 @@ def _start_afresh(
         session.add(history_of(row, changed, at))
 
 
-_OF_ONE_TRY = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
+_OF_ONE_TRY = (
+    "migration_id",
+    "cart_id",
+    "order_id",
+    "nce_subscription_id",
+    "not_before_at",
+    "undoable_until_at",
+)
 
 
 def _line(

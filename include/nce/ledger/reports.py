@@ -34,6 +34,7 @@ from include.nce.ledger.tables import (
     RunRow,
 )
 from include.nce.ledger.transactions import Transactions
+from include.nce.ledger.undo import open_case_counts, open_cases_about
 
 Moment = Annotated[datetime, PlainSerializer(lambda at: f"{at:%Y-%m-%dT%H:%M:%SZ}", when_used="json")]
 
@@ -88,6 +89,7 @@ class SubscriptionStatus(Report):
         description="After this, Microsoft may not finish before the term ends."
     )
     travels_with: str | None = Field(description="For an add-on, the subscription it is converted with.")
+    undo_case: int | None = Field(description="Number of the open undo case it is in; see `nce undo list`.")
 
 
 class PartnerStatus(Report):
@@ -113,6 +115,7 @@ class PartnerStatus(Report):
     opt_out: OptOutStatus = Field(description="What the run ruled.")
     totals: dict[SubscriptionClass, int] = Field(description="Subscriptions by class.")
     subscriptions: list[SubscriptionStatus] = Field(description="The lines of its latest plan.")
+    open_undo_cases: int = Field(description="How many of its undo cases are open; see `nce undo list`.")
 
 
 class Totals(Report):
@@ -154,6 +157,7 @@ class Reports(Transactions):
             rulings = await _rulings(session, run_ids)
             totals = await _class_counts(session, plan_ids)
             lines = await _lines(session, plan_ids) if with_subscriptions else {}
+            undo_cases = await open_case_counts(session, campaign)
         partners = [
             _partner_status(
                 row,
@@ -162,6 +166,7 @@ class Reports(Transactions):
                 opt_out=rulings.get(run.run_id, OptOutStatus()) if run else OptOutStatus(),
                 totals=totals.get(plan_id, {}),
                 subscriptions=lines.get(plan_id, []),
+                open_undo_cases=undo_cases.get(row.partner, 0),
             )
             for row, run, plan_id in shown
         ]
@@ -256,13 +261,20 @@ async def _lines(
         .where(PlanLineRow.plan_id.in_(plan_ids))
         .order_by(PlanLineRow.plan_id, PlanLineRow.position)
     )
+    rows = (await session.execute(query)).tuples().all()
+    cases = await open_cases_about(session, [line.subscription_id for line, _ in rows])
     found: dict[int | None, list[SubscriptionStatus]] = {}
-    for line, conversion in await session.execute(query):
-        found.setdefault(line.plan_id, []).append(_subscription_status(line, conversion))
+    for line, conversion in rows:
+        case = cases.get(line.subscription_id)
+        found.setdefault(line.plan_id, []).append(
+            _subscription_status(line, conversion, undo_case=case.case_id if case else None)
+        )
     return found
 
 
-def _subscription_status(line: PlanLineRow, conversion: ConversionRow | None) -> SubscriptionStatus:
+def _subscription_status(
+    line: PlanLineRow, conversion: ConversionRow | None, *, undo_case: int | None
+) -> SubscriptionStatus:
     klass, reason, owner, remedy = line.klass, line.reason, line.owner, line.remedy
     nce_subscription = line.nce_subscription_id
     if conversion is not None:
@@ -292,6 +304,7 @@ def _subscription_status(line: PlanLineRow, conversion: ConversionRow | None) ->
             "window_opens_at": line.window_opens_at,
             "last_safe_start_at": line.last_safe_start_at,
             "travels_with": line.travels_with,
+            "undo_case": undo_case,
         }
     )
 
@@ -304,6 +317,7 @@ def _partner_status(
     opt_out: OptOutStatus,
     totals: dict[SubscriptionClass, int],
     subscriptions: list[SubscriptionStatus],
+    open_undo_cases: int,
 ) -> PartnerStatus:
     return PartnerStatus(
         partner=row.partner,
@@ -322,6 +336,7 @@ def _partner_status(
         opt_out=opt_out,
         totals=totals,
         subscriptions=subscriptions,
+        open_undo_cases=open_undo_cases,
     )
 
 

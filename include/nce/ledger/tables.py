@@ -32,6 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy import Enum as EnumType
 from sqlalchemy.dialects.postgresql import JSONB
@@ -45,6 +46,7 @@ from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
+from include.nce.domain.undo import CaseState, UndoCause
 
 SCHEMA_REVISION = "0008"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
@@ -163,6 +165,7 @@ class Table(DeclarativeBase):
         Answer: one_of(Answer, "answer"),
         ApprovalWord: one_of(ApprovalWord, "word"),
         CampaignEvent: one_of(CampaignEvent, "event"),
+        CaseState: one_of(CaseState, "state"),
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
         ConversionState: one_of(ConversionState, "state"),
@@ -175,6 +178,7 @@ class Table(DeclarativeBase):
         Status: one_of(Status, "status"),
         SubscriptionClass: one_of(SubscriptionClass, "class"),
         SubscriptionKind: one_of(SubscriptionKind, "kind"),
+        UndoCause: one_of(UndoCause, "cause"),
     }
 
     recorded_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1000)
@@ -521,6 +525,7 @@ class ConversionRow(Table):
     state_since_at: Mapped[datetime]
     not_before_at: Mapped[datetime | None]
     plan_id: Mapped[int | None] = mapped_column(ForeignKey("plans.plan_id"))
+    undoable_until_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 
@@ -643,6 +648,92 @@ class CredentialsRow(Table):
     changed_at: Mapped[datetime]
 
 
+class UndoCaseRow(Table):
+    """One bundle that is to be taken back; at most one case of a bundle is open."""
+
+    __tablename__ = "undo_cases"
+    __table_args__ = (
+        of_partner(),
+        Index(
+            "uq_undo_cases_open",
+            "customer_id",
+            "base_id",
+            unique=True,
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+        Index(None, "campaign", "partner", "case_id"),
+    )
+
+    case_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    customer_id: Mapped[str]
+    base_id: Mapped[str]
+    cause: Mapped[UndoCause]
+    scope: Mapped[str]
+    reason: Mapped[str]
+    opened_by: Mapped[str]
+    opened_at: Mapped[datetime]
+    opt_out_received_at: Mapped[datetime | None]
+    state: Mapped[CaseState]
+    sentence: Mapped[str]
+    until_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+
+class UndoLineRow(Table):
+    """A conversion that a case is about."""
+
+    __tablename__ = "undo_lines"
+    __table_args__ = (Index(None, "conversion_id"),)
+
+    case_id: Mapped[int] = mapped_column(ForeignKey("undo_cases.case_id"), primary_key=True)
+    conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"), primary_key=True)
+
+
+class UndoEventRow(Table):
+    """Each state a case was in, who brought it there, and why."""
+
+    __tablename__ = "undo_events"
+    __table_args__ = (Index(None, "case_id", "event_id"),)
+
+    event_id: Mapped[int] = numbered()
+    case_id: Mapped[int] = mapped_column(ForeignKey("undo_cases.case_id"))
+    state: Mapped[CaseState]
+    sentence: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class UndoPlanRow(Table):
+    """What a run would undo. `lines` is the whole of it, as a person saw it; `hash` is its fingerprint."""
+
+    __tablename__ = "undo_plans"
+    __table_args__ = (of_partner(), Index(None, "run_id", "plan_id"))
+
+    plan_id: Mapped[int] = numbered()
+    run_id: Mapped[str]
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    hash: Mapped[str]
+    lines: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class UndoAnswerRow(Table):
+    """What a person said to an undo plan of exactly this fingerprint."""
+
+    __tablename__ = "undo_answers"
+    __table_args__ = (Index(None, "plan_id", "answer_id"),)
+
+    answer_id: Mapped[int] = numbered()
+    plan_id: Mapped[int] = mapped_column(ForeignKey("undo_plans.plan_id"))
+    hash: Mapped[str]
+    approved: Mapped[bool]
+    who: Mapped[str]
+    at: Mapped[datetime]
+
+
 HISTORY: tuple[type[Table], ...] = (
     RunHistoryRow,
     CheckHistoryRow,
@@ -657,6 +748,10 @@ HISTORY: tuple[type[Table], ...] = (
     PlanLineRow,
     CommandRow,
     CampaignEventRow,
+    UndoEventRow,
+    UndoLineRow,
+    UndoPlanRow,
+    UndoAnswerRow,
 )
 """Tables that only grow. A migration gives each of them the trigger `only_grows`."""
 CHANGING: tuple[type[Table], ...] = (
@@ -667,6 +762,7 @@ CHANGING: tuple[type[Table], ...] = (
     CustomerRow,
     SubscriptionRow,
     ConversionRow,
+    UndoCaseRow,
 )
 """Tables whose rows change, and stay."""
 PASSING: tuple[type[Table], ...] = (CallBudgetRow, CredentialsRow)

@@ -351,6 +351,19 @@ def _task_name(instance: str) -> str:
     return re.sub(r"_\d+$", "", instance.rpartition(".")[2])
 
 
+def failed_tasks(context: Context) -> list[str]:
+    """The tasks of this run that are red, without the one that asks."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[context["run_id"]])
+    return sorted(
+        {
+            _task_name(task)
+            for task, state in states.get(context["run_id"], {}).items()
+            if state == "failed" and task != ti.task_id
+        }
+    )
+
+
 class CloseRun(_Step):
     """Closes the run with its worst outcome; its colour is the run's."""
 
@@ -360,15 +373,7 @@ class CloseRun(_Step):
         from include.nce.orchestration.composition import product
         from include.nce.steps.close_run import close_run
 
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[context["run_id"]])
-        failed = sorted(
-            {
-                _task_name(task)
-                for task, state in states.get(context["run_id"], {}).items()
-                if state == "failed" and task != ti.task_id
-            }
-        )
+        ti, failed = context["ti"], failed_tasks(context)
         async with product() as world:
             closed = await close_run(context["run_id"], failed, ledger=world.ledger, clock=world.clock)
         ti.xcom_push(key="sentence", value=f"{closed.outcome.value}: {closed.sentence}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from airflow.sdk import Param
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from include.nce.domain.errors import InputRefused
 
@@ -103,6 +103,51 @@ CAMPAIGN_FORM = {
     ),
 }
 
+GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+UNDO_FORM = {
+    "campaign": CAMPAIGN,
+    "partner": Param(
+        None,
+        type=["null", "string"],
+        title="Partner",
+        description="Short id of the partner whose customers are meant, such as rossi-informatica.",
+        pattern=SLUG,
+    ),
+    "subscription": Param(
+        None,
+        type=["null", "string"],
+        title="Subscription",
+        description="Only this one, by the id of its legacy or NCE subscription; its whole bundle is undone.",
+        pattern=GUID,
+    ),
+    "customer": Param(
+        None,
+        type=["null", "string"],
+        title="Customer",
+        description="Only this customer's subscriptions, by its tenant id.",
+        pattern=GUID,
+    ),
+    "everything": Param(
+        False,
+        type="boolean",
+        title="Everything of the partner",
+        description="Whatever was converted for this partner and can still be undone.",
+    ),
+    "reason": Param(
+        "",
+        type="string",
+        title="Reason",
+        description="Why, in a few words. Who approves it reads it, and it stays on record.",
+    ),
+    "asked_by": Param(
+        "",
+        type="string",
+        title="Who asks",
+        description="Your name, or the name of who asked you; it stays on record.",
+    ),
+}
+
 
 class _Conf(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -113,13 +158,15 @@ class _Conf(BaseModel):
         try:
             return cls.model_validate(dict(params))
         except ValidationError as error:
-            raise InputRefused(
-                [
-                    f"Trigger form, field {'.'.join(map(str, fault['loc']))}: {fault['msg']} "
-                    f"(given: {fault['input']!r}). Correct it and trigger again."
-                    for fault in error.errors()
-                ]
-            ) from None
+            raise InputRefused([_sentence(fault) for fault in error.errors()]) from None
+
+
+def _sentence(fault: Any) -> str:
+    said = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"Trigger form: {said}. Correct it and trigger again."
+    field = ".".join(map(str, fault["loc"]))
+    return f"Trigger form, field {field}: {said} (given: {fault['input']!r}). Correct it and trigger again."
 
 
 class MigrationConf(_Conf):
@@ -141,3 +188,22 @@ class CampaignConf(_Conf):
     existing: Literal["skip", "rerun"] = "skip"
     ask: bool = True
     roster: str | None = None
+
+
+class UndoConf(_Conf):
+    """What `nce_undo` is started with: exactly one of a subscription, a customer or everything."""
+
+    campaign: str = Field(pattern=SLUG)
+    partner: str = Field(pattern=SLUG)
+    subscription: str | None = Field(default=None, pattern=GUID)
+    customer: str | None = Field(default=None, pattern=GUID)
+    everything: bool = False
+    reason: str = Field(min_length=3)
+    asked_by: str = ""
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> UndoConf:
+        named = [self.subscription is not None, self.customer is not None, self.everything]
+        if sum(named) != 1:
+            raise ValueError("name exactly one: a subscription, a customer, or everything of the partner")
+        return self

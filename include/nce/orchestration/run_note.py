@@ -1,7 +1,8 @@
-"""The note of a run: when a partner's run ends, its outcome is written where operators look first.
+"""The note of a run: when a partner's run or an undo ends, its outcome is written where operators look first.
 
-Airflow calls this listener in the scheduler. It copies what `close_run` said, or why `open_run` refused, from
-Airflow's own database; a task cannot write its run's note itself. Likewise what a campaign's start would do.
+Airflow calls this listener in the scheduler. It copies what the closing task said, or why the first one
+refused, from Airflow's own database; a task cannot write its run's note itself. Likewise what a campaign's
+start would do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTED = {"nce_partner_migration": ("open_run", "close_run"), "nce_campaign": ("confirm_rerun",)}
+NOTED = {
+    "nce_partner_migration": ("open_run", "close_run"),
+    "nce_campaign": ("confirm_rerun",),
+    "nce_undo": ("plan_undo", "close_undo"),
+}
 """DAG -> the tasks whose sentence is its run's note; the first that said one counts."""
 LONGEST_NOTE = 900
 """Airflow keeps 1,000 characters."""

@@ -14,11 +14,14 @@ from include.nce.steps.check_indirect_provider_link import check_indirect_provid
 from include.nce.steps.check_mpa import check_mpa
 from include.nce.steps.check_mpn_id import check_mpn_id
 from include.nce.steps.close_run import close_run
+from include.nce.steps.close_undo import close_undo
 from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.enrol_partners import enrol_partners
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
+from include.nce.steps.plan_undo import answer_undo, plan_undo
+from include.nce.steps.undo_conversion import undo_conversions
 from include.nce.steps.wait_for_wave import wait_for_wave
 
 
@@ -64,4 +67,8 @@ TEXTS: Mapping[str, str] = {
         "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists "
         "already and was left alone."
     ),
+    "plan_undo": _read(plan_undo),
+    "approve_undo": _read(answer_undo),
+    "undo_conversions": _read(undo_conversions),
+    "close_undo": _read(close_undo),
 }

@@ -239,6 +239,16 @@ class PartnerCenterGateway(PartnerCenter):
         change = await self._client.subscriptions.suspend(customer_id, subscription, request_id=request_id)
         return _answered(change.answer)
 
+    async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+        subscription = await self._client.subscriptions.get(customer_id, subscription_id)
+        change = await self._client.subscriptions.reactivate(customer_id, subscription, request_id=request_id)
+        return _answered(change.answer)
+
+    async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+        subscription = await self._client.subscriptions.get(customer_id, subscription_id)
+        change = await self._client.subscriptions.cancel(customer_id, subscription, request_id=request_id)
+        return _answered(change.answer)
+
     async def _cart_request(
         self, customer_id: str, lines: Sequence[PurchaseLine], partner_mpn_id: str | None
     ) -> wire_carts.CartRequest:

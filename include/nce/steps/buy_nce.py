@@ -23,9 +23,9 @@ from include.nce.domain.conversion import (
     Route,
 )
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
-from include.nce.domain.subscription import CatalogueTarget
+from include.nce.domain.subscription import CatalogueTarget, Status
 from include.nce.steps.desk import Desk, MayNotBuy
-from include.nce.steps.last_look import last_look, seats_to_buy
+from include.nce.steps.last_look import last_look, seats_to_buy, successor_of
 from include.nce.steps.ports import (
     Answered,
     Busy,
@@ -396,7 +396,7 @@ async def _write_failed(
     if fault.failure_class is FailureClass.RECONCILE:
         desk.holdings.clear()
         holdings = await desk.fresh(bundle[0].customer_id)
-        successor = next((s for s in holdings if s.migrated_from_id == bundle[0].legacy_id), None)
+        successor = successor_of(bundle[0].legacy_id, holdings)
         if successor is not None:
             await desk.move(
                 bundle,
@@ -450,7 +450,12 @@ async def _find(bundle: Sequence[Conversion], command: Command, desk: Desk) -> b
         await desk.answer(command, "found", body=_sight(latest))
         await _accept_migration(bundle, latest, desk)
         return True
-    standing = next((m for m in others if m.state is not MigrationState.FAILED), None)
+    others = [migration for migration in others if migration.state is not MigrationState.FAILED]
+    if not others:
+        return False
+    gone = {s.subscription_id for s in await desk.fresh(base.customer_id) if s.status is Status.DELETED}
+    # One that was undone afterwards has no successor and stands in nobody's way.
+    standing = next((m for m in others if m.nce_subscription_id not in gone), None)
     if standing is None:
         return False
     await desk.answer(command, "refused", body=_sight(standing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import UNRESOLVED_STATES, ConversionState
@@ -12,7 +13,9 @@ from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome, worst
 from include.nce.domain.plan import outcome_of
 from include.nce.domain.readiness import Answer, Finding
-from include.nce.steps.ports import Clock, Ledger, Run
+from include.nce.domain.undo import CaseState, hours_left
+from include.nce.steps.late_opt_outs import look_for_late_opt_outs
+from include.nce.steps.ports import Clock, Ledger, Run, UndoCase
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     the same sentence. Once the reason is gone, start the partner again or clear the task that is named.
     """
     run = await ledger.run(run_id)
+    now_at = await clock.now()
+    # An opt-out may have come in while this run was buying.
+    late = await look_for_late_opt_outs(run.campaign, run.partner, by=run_id, ledger=ledger, now_at=now_at)
     findings = await ledger.findings(run_id)
     classes = await ledger.effective_classes(run_id)
     ruling = await ledger.opt_out_ruling(run_id)
@@ -38,6 +44,7 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
         outcome = worst([RunOutcome.PLANNED, *([RunOutcome.BLOCKED] if blocking else [])])
     else:
         outcome = outcome_of(list(classes.values()), blocked=bool(blocking), opted_out=opted_out)
+        outcome = worst([outcome, *(_asked_by(case.state) for case in late.open)])
     # A check that is red because of its answer is told by its finding.
     told = {f.check.value for f in findings if not f.satisfied}
     unresolved = [c for c in await ledger.conversions(run_id) if c.state in UNRESOLVED_STATES]
@@ -58,11 +65,14 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     )
     if len(unresolved) > _LINES_NAMED:
         parts.append(f"And {len(unresolved) - _LINES_NAMED} more like these.")
+    parts.extend(_told(case, now_at) for case in late.open[:_LINES_NAMED])
+    if len(late.open) > _LINES_NAMED:
+        parts.append(f"And {len(late.open) - _LINES_NAMED} more undo cases: nce undo list.")
     counted = Counter(classes.values())
     words = ", ".join(f"{counted[k]} {k.value}" for k in SubscriptionClass if counted[k])
     parts.append(f"Subscriptions: {words}." if words else "No subscriptions.")
     sentence = " ".join(parts)
-    await ledger.close_run(run_id, outcome.value, sentence, at=await clock.now())
+    await ledger.close_run(run_id, outcome.value, sentence, at=now_at)
     return Closed(outcome, sentence)
 
 
@@ -81,6 +91,17 @@ async def _rejections(run: Run, ledger: Ledger) -> list[str]:
 
 _LINES_NAMED = 3
 """A run's note is short; `nce status --partner` lists them all."""
+
+
+def _asked_by(state: CaseState) -> RunOutcome:
+    """What an open undo case asks of somebody. Who pays twice makes the run red."""
+    return RunOutcome.UNRESOLVED if state is CaseState.DOUBLE_COVERED else RunOutcome.PARTLY_HELD
+
+
+def _told(case: UndoCase, now_at: datetime) -> str:
+    left = hours_left(case.until_at, now_at)
+    time = f", {left:.0f} hours left" if left else ""
+    return f"Undo case {case.case_id} is {case.state.value}{time}: {case.sentence or case.reason}"
 
 
 def _blocks(finding: Finding) -> bool:

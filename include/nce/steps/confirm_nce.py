@@ -21,6 +21,7 @@ from include.nce.domain.conversion import (
 )
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import MIGRATION
+from include.nce.steps.last_look import successor_of
 from include.nce.steps.ports import Clock, Conversion, Ledger, PartnerCenter
 
 _WATCHED = frozenset({ConversionState.ACCEPTED, ConversionState.HANDS_OFF})
@@ -234,7 +235,7 @@ async def _verify_customer(
         if why is None and nce is not None:
             await ledger.advance(
                 line.conversion_id, ConversionState.COVERED, "NCE is active and covers it", at=now_at,
-                nce_subscription_id=nce.subscription_id,
+                nce_subscription_id=nce.subscription_id, undoable_until_at=nce.cancellable_until_at,
             )  # fmt: skip
         elif active:
             await ledger.advance(
@@ -253,9 +254,9 @@ def counterpart(line: Conversion, held: dict[str, Subscription]) -> Subscription
     with."""
     if line.nce_subscription_id is not None and line.nce_subscription_id in held:
         return held[line.nce_subscription_id]
-    for subscription in held.values():
-        if subscription.migrated_from_id == line.legacy_id:
-            return subscription
+    successor = successor_of(line.legacy_id, held.values())
+    if successor is not None:
+        return successor
     if line.route is Route.PURCHASE and line.order_id is not None:
         for subscription in held.values():
             same_item = subscription.product_and_sku == line.expected_product_and_sku

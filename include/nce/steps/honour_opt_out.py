@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict, rule_on
+from include.nce.steps.late_opt_outs import look_for_late_opt_outs
 from include.nce.steps.ports import Clock, Ledger, PartnerCenter, Run
 from include.nce.steps.survey import judge, read_holdings
 
@@ -21,8 +22,8 @@ async def honour_opt_out(
 
     In time for the whole partner: its subscriptions are put on the at-risk list, nothing is bought or
     cancelled, and what follows is skipped (pink, the run stays green). In time for single customers: those
-    are left alone. Too late: the subscriptions are held for a person's decision. Nothing on record: the run
-    goes on.
+    are left alone. Too late: what is not bought yet is held for a person's decision, and what is bought gets
+    an undo case (`nce undo list`). Nothing on record: the run goes on.
     """
     run = await ledger.run(run_id)
     now_at = await clock.now()
@@ -41,4 +42,6 @@ async def honour_opt_out(
         )
         await ledger.record_verdicts(run_id, verdicts, [], at=now_at)
     await ledger.record_opt_out_ruling(run_id, ruling, at=now_at)
+    # What an earlier run bought is not held any more: it can only be taken back.
+    await look_for_late_opt_outs(run.campaign, run.partner, by=run_id, ledger=ledger, now_at=now_at)
     return ruling

@@ -168,10 +168,17 @@ async def _bought_by_hand(
     return None
 
 
+def successor_of(legacy_id: str, holdings: Iterable[Subscription]) -> Subscription | None:
+    """The NCE subscription a legacy one was migrated to; one that was cancelled since is none."""
+    return next(
+        (s for s in holdings if s.migrated_from_id == legacy_id and s.status is not Status.DELETED), None
+    )
+
+
 def _still_convertible(
     member: Conversion, holdings: Mapping[str, Subscription], campaign: Campaign, now_at: datetime
 ) -> Stop | None:
-    successor = next((s for s in holdings.values() if s.migrated_from_id == member.legacy_id), None)
+    successor = successor_of(member.legacy_id, holdings.values())
     if successor is not None:
         return (
             ConversionState.BY_OTHERS,

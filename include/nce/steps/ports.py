@@ -27,6 +27,7 @@ from include.nce.domain.opt_out import OptOut, OptOutRuling
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import CatalogueTarget, Customer, Subscription
+from include.nce.domain.undo import CaseState, UndoCause, UndoLine
 from include.nce.domain.waves import Wave, WaveBoard
 
 
@@ -157,6 +158,18 @@ class PartnerCenter(Protocol):
         """Reads the whole subscription, sends it back with status suspended, and nothing else changed."""
         ...
 
+    # Taking back -------------------------------------------------------------------------------------------
+
+    async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+        """Reads the whole subscription, sends it back with status active, and nothing else changed. Only
+        before its term end."""
+        ...
+
+    async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+        """Reads the whole subscription, sends it back with status deleted: it ends for good. Only within its
+        cancellation window; later it is refused with 900117."""
+        ...
+
 
 @dataclass(frozen=True)
 class Run:
@@ -196,6 +209,8 @@ class Conversion:
     not_before_at: datetime | None = None
     plan_id: int | None = None
     """The plan whose terms it has: the latest that started it afresh, not one that only carries it on."""
+    undoable_until_at: datetime | None = None
+    """Until when Microsoft lets NCE be cancelled, as Partner Center said when it became active."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +334,145 @@ class WaveLedger(Protocol):
         ...
 
 
-class Ledger(WaveLedger, Protocol):
+@dataclass(frozen=True)
+class UndoMember:
+    """A conversion of a bundle that is to be undone, with what its plan knew of legacy."""
+
+    conversion: Conversion
+    offer_name: str
+    seats_before: int | None
+
+
+@dataclass(frozen=True)
+class UndoCase:
+    """One bundle that is to be taken back, or of which a person decides whether it is.
+
+    `until_at` is when the first of its windows closes, as far as it is known. `scope` is what was asked for:
+    a subscription, a customer, or the whole partner.
+    """
+
+    case_id: int
+    campaign: str
+    partner: str
+    customer_id: str
+    base_id: str
+    cause: UndoCause
+    scope: str
+    reason: str
+    opened_by: str
+    opened_at: datetime
+    state: CaseState
+    sentence: str
+    until_at: datetime | None = None
+    opt_out_received_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class UndoPlan:
+    """What a run would undo, and the fingerprint an approval is bound to."""
+
+    plan_id: int
+    run_id: str
+    campaign: str
+    partner: str
+    hash: str
+    lines: tuple[UndoLine, ...]
+
+
+@dataclass(frozen=True)
+class UndoAnswer:
+    """What a person said to an undo plan."""
+
+    hash: str
+    approved: bool
+    who: str
+    at: datetime
+
+
+class UndoRecords(Protocol):
+    """The part of the ledger that knows what is to be taken back."""
+
+    async def bought(
+        self,
+        campaign: str,
+        partner: str,
+        *,
+        customer_id: str | None = None,
+        subscription_id: str | None = None,
+    ) -> Sequence[UndoMember]:
+        """Conversions made for the partner of which something is bought or may be: whole bundles, each base
+        before its add-ons. `subscription_id` is legacy's or NCE's, of a base or of an add-on."""
+        ...
+
+    async def open_undo_case(
+        self,
+        campaign: str,
+        partner: str,
+        *,
+        customer_id: str,
+        base_id: str,
+        cause: UndoCause,
+        scope: str,
+        reason: str,
+        opened_by: str,
+        at: datetime,
+        opt_out_received_at: datetime | None = None,
+    ) -> tuple[UndoCase, bool]:
+        """The bundle's open case, made when there is none; True when it is new.
+
+        What an opt-out called for once and a person closed is not opened again by the same opt-out.
+        """
+        ...
+
+    async def undo_case(self, case_id: int) -> UndoCase: ...
+
+    async def undo_cases(
+        self,
+        campaign: str,
+        partner: str | None = None,
+        *,
+        closed: bool = False,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> Sequence[UndoCase]:
+        """Open cases in the order in which they were opened; with `closed`, the closed ones too."""
+        ...
+
+    async def undo_members(self, case_id: int) -> Sequence[UndoMember]:
+        """The bundle of a case, the base before its add-ons; what is undone already is among them."""
+        ...
+
+    async def move_undo_case(
+        self,
+        case_id: int,
+        state: CaseState,
+        sentence: str,
+        *,
+        by: str,
+        at: datetime,
+        until_at: datetime | None = None,
+    ) -> UndoCase:
+        """Keep how far a case is, and append it to its history; the same again leaves no trace."""
+        ...
+
+    async def record_undo_plan(
+        self, run_id: str, campaign: str, partner: str, lines: Sequence[UndoLine], *, at: datetime
+    ) -> UndoPlan: ...
+
+    async def undo_plan(self, run_id: str) -> UndoPlan | None:
+        """The run's latest one."""
+        ...
+
+    async def answer_undo_plan(
+        self, plan_id: int, hash_: str, *, approved: bool, who: str, at: datetime
+    ) -> None: ...
+
+    async def undo_answer(self, plan_id: int) -> UndoAnswer | None:
+        """The latest word on a plan."""
+        ...
+
+
+class Ledger(WaveLedger, UndoRecords, Protocol):
     """Our side: what was found, decided, intended, sent and answered. Each method is one transaction.
 
     `at` is the campaign's clock everywhere; the ledger adds the machine's own time to each row.
@@ -363,10 +516,11 @@ class Ledger(WaveLedger, Protocol):
     async def first_seen_term_ends(self, campaign: str, partner: str) -> Mapping[str, datetime]: ...
 
     async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
-        """Legacy id -> conversions of ours that are converted (`CONVERTED`) or under way (`DUE`, with route
-        and base).
+        """Legacy id -> conversions of ours that are converted (`CONVERTED`), under way (`DUE`, with route
+        and base), being taken back (`HELD`) or taken back (`UNDONE`).
 
-        Those in a retriable state are not listed: they are classified afresh.
+        Those in a retriable state are not listed, nor what was undone and a person decided afterwards to
+        convert again: they are classified afresh.
         """
         ...
 
@@ -388,7 +542,8 @@ class Ledger(WaveLedger, Protocol):
 
         Its hash is that of what it buys (`planned_lines`), or that of the plan it `follows`. Add-ons get a
         conversion of their own whose `base_id` is the subscription they travel with. A conversion in one of
-        `RETRIABLE_STATES` goes back to `planned`; any other keeps its state and its facts.
+        `RETRIABLE_STATES` goes back to `planned`, as does one that was undone and is to be converted again by
+        a person's later decision; any other keeps its state and its facts.
         """
         ...
 
@@ -427,8 +582,8 @@ class Ledger(WaveLedger, Protocol):
     async def effective_classes(self, run_id: str) -> Mapping[str, SubscriptionClass]:
         """Subscription id -> its class in the run's latest plan, overridden by what its conversion came to.
 
-        converted -> CONVERTED, by_others -> ALREADY_MIGRATED, refused/failed/stranded -> FAILED, held ->
-        HELD; else the plan's class.
+        converted -> CONVERTED, by_others -> ALREADY_MIGRATED, refused/failed/stranded -> FAILED, held and
+        undoing -> HELD, undone -> UNDONE; else the plan's class.
         """
         ...
 

@@ -98,8 +98,10 @@ async def test_the_status_has_the_promised_shape(postgres_ledger):
                         "window_opens_at": None,
                         "last_safe_start_at": None,
                         "travels_with": None,
+                        "undo_case": None,
                     }
                 ],
+                "open_undo_cases": 0,
             },
             {
                 "partner": "verdi",
@@ -118,6 +120,7 @@ async def test_the_status_has_the_promised_shape(postgres_ledger):
                 "opt_out": {"verdict": None, "customers_in_time": []},
                 "totals": {},
                 "subscriptions": [],
+                "open_undo_cases": 0,
             },
         ],
         "totals": {

@@ -186,7 +186,7 @@ def test_which_fate_comes_first(
 
 
 def test_what_may_end_without_a_successor_is_at_risk() -> None:
-    assert {C.OPTED_OUT, C.LAPSES, C.HELD, C.NOT_ELIGIBLE, C.FAILED} == AT_RISK
+    assert {C.OPTED_OUT, C.LAPSES, C.HELD, C.NOT_ELIGIBLE, C.FAILED, C.UNDONE} == AT_RISK
 
 
 @pytest.mark.parametrize("check", [Check.MPA, Check.INDIRECT_PROVIDER_LINK, Check.MPN_ID])

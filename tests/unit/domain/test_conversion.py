@@ -97,5 +97,10 @@ def test_a_migration_is_read_with_its_add_ons() -> None:
 def test_what_may_exist_at_microsoft_is_never_started_afresh() -> None:
     assert not RETRIABLE_STATES & UNDER_WAY_STATES
     assert PENDING_STATES < UNDER_WAY_STATES
-    final = {ConversionState.CONVERTED, ConversionState.BY_OTHERS}
-    assert RETRIABLE_STATES | UNDER_WAY_STATES | final == set(ConversionState)
+    final = {ConversionState.CONVERTED, ConversionState.BY_OTHERS, ConversionState.UNDONE}
+    assert RETRIABLE_STATES | UNDER_WAY_STATES | {ConversionState.UNDOING} | final == set(ConversionState)
+
+
+def test_what_is_being_taken_back_is_neither_carried_on_nor_started_afresh() -> None:
+    taken_back = {ConversionState.UNDOING, ConversionState.UNDONE}
+    assert not taken_back & (RETRIABLE_STATES | UNDER_WAY_STATES)

@@ -621,6 +621,45 @@ async def test_a_suspension_sends_the_whole_subscription_as_it_is_now(
     assert (answered.request_id, answered.status) == ("r1", 200)
 
 
+@pytest.mark.parametrize(("call", "status"), [("reactivate", "active"), ("cancel_nce", "deleted")])
+async def test_taking_back_sends_the_whole_subscription_with_one_thing_changed(
+    server: PartnerCenterServer, gateway: PartnerCenterGateway, call: str, status: str
+) -> None:
+    now = {**LEGACY, "status": "suspended", "scheduledNextTermInstructions": {"quantity": 3}, "later": [1]}
+    server.on("GET", SUBSCRIPTION, Reply(200, now))
+    server.on("PATCH", SUBSCRIPTION, Reply(200, {**now, "status": status}))
+    answered = await getattr(gateway, call)(C, S, request_id="r1")
+
+    (patch,) = server.requests("PATCH", SUBSCRIPTION)
+    assert patch.body == {**now, "status": status}
+    assert patch.headers["ms-requestid"] == "r1"
+    assert (answered.request_id, answered.status) == ("r1", 200)
+
+
+@pytest.mark.parametrize("call", ["reactivate", "cancel_nce"])
+@pytest.mark.parametrize(
+    ("reply", "failure_class", "unknown"),
+    [
+        (Reply(400, {"code": 900117, "description": "window"}), FailureClass.PERSON_DECIDES, False),
+        (Reply(400, {"code": 800040, "description": "status"}), FailureClass.PERSON_DECIDES, False),
+        (Reply(409, {"code": 900278, "description": "pending"}), FailureClass.WAIT, False),
+        (Reply(502), FailureClass.LOOK_FIRST, True),
+    ],
+)
+async def test_what_cannot_be_taken_back_says_what_helps(
+    server: PartnerCenterServer,
+    gateway: PartnerCenterGateway,
+    call: str,
+    reply: Reply,
+    failure_class: FailureClass,
+    unknown: bool,
+) -> None:
+    server.on("GET", SUBSCRIPTION, Reply(200, LEGACY))
+    server.on("PATCH", SUBSCRIPTION, reply)
+    error = await fault(getattr(gateway, call)(C, S, request_id="r1"))
+    assert (error.failure_class, error.leaves_effect_unknown) == (failure_class, unknown)
+
+
 @pytest.mark.parametrize(
     ("reply", "failure_class"),
     [

@@ -1,0 +1,155 @@
+"""The tasks of `nce_undo`: what each does is said by its step, how Airflow runs it is said here.
+
+The question to a person is Airflow's own human-in-the-loop: the task waits in `awaiting_input`, without
+worker or trigger, under *Required Actions*. Its answer counts once it is in the ledger with a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from include.nce.orchestration.operators import _Step, failed_tasks
+
+_AMBER = "#fef3c7"
+
+
+class PlanUndo(_Step):
+    """Writes down what would be undone. What it refuses becomes the run's note."""
+
+    def execute(self, context: Context) -> None:
+        try:
+            super().execute(context)
+        except AirflowFailException as refused:
+            context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
+            raise
+
+    async def work(self, context: Context) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.orchestration.params import UndoConf
+        from include.nce.steps.plan_undo import UndoWish, plan_undo, say_line
+
+        conf = UndoConf.read(context["params"])
+        wish = UndoWish(
+            conf.campaign,
+            conf.partner,
+            conf.reason,
+            conf.asked_by or "the trigger form",
+            subscription_id=conf.subscription,
+            customer_id=conf.customer,
+        )
+        async with product() as world:
+            planned = await plan_undo(
+                context["run_id"], wish,
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+            )  # fmt: skip
+        for line in planned.plan.lines:
+            self.log.info(say_line(line, planned.now_at))
+        if not planned.possible:
+            first = planned.plan.lines[0]
+            raise AirflowFailException(
+                f"Nothing of it can be undone now: {first.legacy_id}: {first.why}. A person decides; see nce "
+                "undo list."
+            )
+
+
+class ApproveUndo(ApprovalOperator):
+    """Asks a person, always; the answer goes into the ledger with the name before anything follows it."""
+
+    ui_color = _AMBER
+    template_fields: Sequence[str] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subject="Undo?", **kwargs)
+
+    def execute(self, context: Context) -> Any:
+        from include.nce.orchestration.composition import product, run
+        from include.nce.steps.plan_undo import UndoPlanned, question
+
+        async def asked() -> UndoPlanned:
+            async with product() as world:
+                plan = await world.ledger.undo_plan(context["run_id"])
+                if plan is None:
+                    raise AirflowFailException(f"{context['run_id']} has no undo plan: clear plan_undo.")
+                return UndoPlanned(plan, await world.clock.now())
+
+        planned = run(asked())
+        self.subject, self.body = question(planned, str(context["params"]["reason"]))
+        context["ti"].xcom_push(key="hash", value=planned.plan.hash)
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        from include.nce.orchestration.composition import product, run
+        from include.nce.steps.plan_undo import answer_undo
+
+        if "error" not in event:
+            person = event.get("responded_by_user") or {}
+            who = str(person.get("name") or person.get("id") or "")
+            if not who:
+                raise AirflowFailException("Nobody's name came with the answer, so it approves nothing.")
+
+            async def keep() -> None:
+                async with product() as world:
+                    await answer_undo(
+                        context["run_id"],
+                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="hash")),
+                        approved=event["chosen_options"] == [self.APPROVE],
+                        who=who,
+                        ledger=world.ledger,
+                        clock=world.clock,
+                    )
+
+            run(keep())
+        return super().execute_complete(context, event)
+
+
+class UndoConversions(_Step):
+    """Takes back what was approved, and nothing else."""
+
+    ui_color = "#fde8d0"
+
+    async def work(self, context: Context) -> None:
+        import asyncio
+
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.undo_conversion import undo_conversions
+
+        async with product() as world:
+            done = await undo_conversions(
+                context["run_id"],
+                partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
+                pause=asyncio.sleep,
+            )  # fmt: skip
+        for sentence in (*done.pending, *done.stopped):
+            self.log.error(sentence)
+        if done.stopped:
+            raise AirflowFailException(
+                f"{done.undone} undone, {len(done.stopped)} for a person to decide. {done.stopped[0]}"
+            )
+        if done.pending:
+            raise AirflowException(
+                f"{done.undone} undone, {len(done.pending)} not confirmed yet. {done.pending[0]}"
+            )
+        self.log.info("All %d cases are undone.", done.undone)
+
+
+class CloseUndo(_Step):
+    """Says how the undo ended; its colour is the run's."""
+
+    ui_color = "#e8eaed"
+
+    async def work(self, context: Context) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.close_undo import close_undo
+
+        async with product() as world:
+            closed = await close_undo(context["run_id"], failed_tasks(context), ledger=world.ledger)
+        told = f"{closed.outcome}: {closed.sentence}"
+        context["ti"].xcom_push(key="sentence", value=told)
+        if closed.needs_somebody:
+            raise AirflowFailException(told)
+        self.log.info("%s", told)

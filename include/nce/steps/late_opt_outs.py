@@ -1,0 +1,80 @@
+"""Opt-outs that stand although something was bought: each opens an undo case for its bundles.
+
+Used wherever somebody looks: when an opt-out is typed in, when a run honours opt-outs, when it closes.
+Looking twice opens nothing twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from include.nce.domain.partner import Partner
+from include.nce.domain.undo import (
+    Bought,
+    CaseState,
+    UndoCause,
+    cases_called_for,
+    late_case_state,
+    no_longer_called_for,
+    too_late_sentence,
+)
+from include.nce.steps.ports import Ledger, UndoCase
+
+_NOTHING_SENT = (CaseState.OPEN, CaseState.TOO_LATE, CaseState.PERSON_DECIDES)
+
+
+@dataclass(frozen=True)
+class LateOptOuts:
+    """The cases this look opened and closed, and all of the partner's that are open now."""
+
+    opened: tuple[UndoCase, ...]
+    closed: tuple[UndoCase, ...]
+    open: tuple[UndoCase, ...]
+
+
+async def look_for_late_opt_outs(
+    campaign: str, partner: Partner, *, by: str, ledger: Ledger, now_at: datetime
+) -> LateOptOuts:
+    """Open what the opt-outs on record call for, close what they no longer do, and say what is too late."""
+    policy = await ledger.campaign(campaign)
+    opt_outs = await ledger.opt_outs(campaign, partner.partner)
+    opened: list[UndoCase] = []
+    if any(form.stands() for form in opt_outs):
+        members = await ledger.bought(campaign, partner.partner)
+        bought = [
+            Bought(m.conversion.customer_id, m.conversion.legacy_id, m.conversion.base_id, m.conversion.state)
+            for m in members
+        ]
+        for called in cases_called_for(bought, opt_outs, policy.opt_out_ends_at(partner.zone)):
+            case, new = await ledger.open_undo_case(
+                campaign,
+                partner.partner,
+                customer_id=called.customer_id,
+                base_id=called.base_id,
+                cause=UndoCause.OPT_OUT,
+                scope=called.scope,
+                reason=called.reason,
+                opened_by=by,
+                at=now_at,
+                opt_out_received_at=called.received_at,
+            )
+            if new:
+                opened.append(case)
+    closed: list[UndoCase] = []
+    standing: list[UndoCase] = []
+    for case in await ledger.undo_cases(campaign, partner.partner):
+        if (
+            case.cause is UndoCause.OPT_OUT
+            and case.state in _NOTHING_SENT
+            and no_longer_called_for(case.customer_id, opt_outs)
+        ):
+            why = "The opt-out was withdrawn: NCE stays."
+            closed.append(await ledger.move_undo_case(case.case_id, CaseState.CLOSED, why, by=by, at=now_at))
+            continue
+        over = late_case_state(case.until_at, now_at) is CaseState.TOO_LATE
+        if case.state is CaseState.OPEN and over and case.until_at is not None:
+            why = too_late_sentence(case.until_at)
+            case = await ledger.move_undo_case(case.case_id, CaseState.TOO_LATE, why, by=by, at=now_at)
+        standing.append(case)
+    return LateOptOuts(tuple(opened), tuple(closed), tuple(standing))
