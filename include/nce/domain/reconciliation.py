@@ -115,6 +115,7 @@ class KnownLine:
     legacy_id: str
     customer_id: str
     base_id: str
+    offer_id: str = ""
     offer_name: str = ""
     klass: SubscriptionClass | None = None
     planned_seats: int | None = None
@@ -240,25 +241,26 @@ class _Judged:
         conversion = self.conversion
         if conversion is None:
             return
+        sent = conversion.unanswered_at is not None
         if conversion.state in RETRIABLE_STATES:
-            ours = conversion.at_microsoft or conversion.unanswered_at is not None
-            if not ours and self._successor() is not None:
+            if not conversion.at_microsoft and not sent and self._successor() is not None:
                 yield Repair.MARK_BY_OTHERS
-        elif conversion.state is ConversionState.SENT and conversion.unanswered_at is not None:
-            if self._answer_is_lost():
-                yield Repair.NOTE_UNANSWERED
-                if conversion.route is Route.MIGRATE:
-                    yield Repair.FINISH
-        elif conversion.state is ConversionState.UNKNOWN:
+            return
+        if conversion.state is ConversionState.SENT and sent and self._answer_is_lost():
+            yield Repair.NOTE_UNANSWERED
+        if self._worth_finishing(conversion):
+            yield Repair.FINISH
+
+    def _worth_finishing(self, conversion: KnownConversion) -> bool:
+        """Whether its steps would get further, and its own run is no longer at it."""
+        if conversion.state in _IN_DOUBT:
             # Whether an order was made is learnt only by submitting its cart again, and that is `buy_nce`'s.
-            if conversion.route is Route.MIGRATE and self._answer_is_lost():
-                yield Repair.FINISH
-        elif conversion.state in (*_UNDER_WAY, *_BOUGHT):
-            # Until then the partner's own run is at it.
-            if (_is_active(self.nce) and self._for_minutes(self.campaign.cadence.coverage_quiet_minutes)) or (
-                conversion.state in _UNDER_WAY and self._out_of_patience()
-            ):
-                yield Repair.FINISH
+            sent = conversion.state is ConversionState.UNKNOWN or conversion.unanswered_at is not None
+            return sent and conversion.route is Route.MIGRATE and self._answer_is_lost()
+        if conversion.state in _UNDER_WAY and self._out_of_patience():
+            return True
+        quiet = self._for_minutes(self.campaign.cadence.coverage_quiet_minutes)
+        return conversion.state in (*_UNDER_WAY, *_BOUGHT) and quiet and _is_active(self.nce)
 
     # How long
 
