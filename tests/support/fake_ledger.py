@@ -30,6 +30,7 @@ from include.nce.domain.subscription import Customer, Subscription
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Busy, Command, Conversion, Run
+from tests.support.fake_findings import FakeFindings
 
 _ANSWERS = {"accepted", "refused", "found", "not_found"}
 _TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
@@ -60,10 +61,11 @@ class _Writer:
         return self.held
 
 
-class FakeLedger:
+class FakeLedger(FakeFindings):
     """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.versions: dict[str, list[Campaign]] = {}
         self.roster: dict[tuple[str, str], Partner] = {}
         self.runs: dict[str, Run] = {}
@@ -112,7 +114,13 @@ class FakeLedger:
         self.roster.update({(campaign, partner.partner): partner for partner in partners})
 
     async def partners(
-        self, campaign: str, names: Collection[str] | None = None, outcomes: Collection[str] | None = None
+        self,
+        campaign: str,
+        names: Collection[str] | None = None,
+        outcomes: Collection[str] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
     ) -> Sequence[Partner]:
         for name in names or ():
             self._enrolled(campaign, name)
@@ -125,7 +133,8 @@ class FakeLedger:
             partner
             for (where, name), partner in sorted(self.roster.items())
             if where == campaign and (names is None or name in names) and (outcomes is None or name in ended)
-        ]
+            if name > after
+        ][:limit]
 
     def _enrolled(self, campaign: str, partner: str) -> Partner:
         if (campaign, partner) not in self.roster:
@@ -461,6 +470,7 @@ class FakeLedger:
         if command.answered:
             raise ValueError(f"command {command_id} is answered already and may not be sent again")
         self.commands[command_id] = replace(command, sent=True)
+        self._sent_at[command_id] = at
         self.events.append(("sending", command.legacy_id, command.kind, command.request_id))
 
     async def note_answer(

@@ -1,4 +1,4 @@
-"""`list_partners`: who is compared, page by page, so that ten thousand partners are never in memory at once."""
+"""`list_partners`: who is compared, page by page: ten thousand partners are never in memory at once."""
 
 from __future__ import annotations
 

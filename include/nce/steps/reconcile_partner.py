@@ -7,7 +7,7 @@ or cancelled here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -186,13 +186,24 @@ def _compare_customer(
         look.discrepancies.extend(result.discrepancies)
         look.unread.extend(f"Subscription {one} was not compared: {why}." for one, why in result.unclear)
         look.compared.update({pair.line.legacy_id for pair in bundle} - {one for one, _ in result.unclear})
-        for legacy_id, repair in result.repairs:
-            conversion = known[legacy_id].conversion
-            if conversion is not None:
-                base = known[conversion.base_id].conversion if conversion.base_id in known else None
-                successor = _successor(legacy_id, by_id)
-                successor_id = successor.subscription_id if successor is not None else None
-                look.behind.append(_Behind(conversion, base or conversion, repair, successor_id))
+        look.behind.extend(_behind(known, by_id, result.repairs))
+
+
+def _behind(
+    known: Mapping[str, KnownSubscription],
+    held: Mapping[str, Subscription],
+    repairs: Sequence[tuple[str, Repair]],
+) -> Iterator[_Behind]:
+    conversions = {legacy_id: each.conversion for legacy_id, each in known.items() if each.conversion}
+    for legacy_id, repair in repairs:
+        conversion = conversions[legacy_id]
+        successor = _successor(legacy_id, held)
+        yield _Behind(
+            conversion,
+            conversions.get(conversion.base_id, conversion),
+            repair,
+            successor.subscription_id if successor is not None else None,
+        )
 
 
 def _is_loose(held: Subscription, placed: frozenset[str]) -> bool:
