@@ -27,7 +27,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
-from tests.integration.ledger.test_contract import ledger  # noqa: F401 - the fixture: fake and real
+from tests.integration.ledger.test_contract import ledger as ledger
 from tests.support.fake_ledger import FakeLedger
 
 K, G, S = FindingKind, CoverageGap, ConversionState
@@ -50,21 +50,21 @@ def found(
 
 
 async def record(
-    ledger: ReconcileLedger, *discrepancies: Discrepancy, partner: str = "rossi", **changes: Any
+    store: ReconcileLedger, *discrepancies: Discrepancy, partner: str = "rossi", **changes: Any
 ) -> FindingChanges:
     facts: dict[str, Any] = {"compared": [guid("one"), guid("two")], "lines": 2, "unread": "", "at": AT}
     run_id = changes.pop("run_id", "run-1")
-    return await ledger.record_comparison(run_id, CAMPAIGN, partner, discrepancies, **{**facts, **changes})
+    return await store.record_comparison(run_id, CAMPAIGN, partner, discrepancies, **{**facts, **changes})
 
 
-async def one_conversion(ledger: ReconcileLedger, name: str = "one", run_id: str = RUN) -> int:
-    await ledger.record_survey(run_id, [subscription(name)], [], at=AT)
-    await ledger.record_verdicts(run_id, [due(name)], [[guid(name)]], at=AT)
-    return next(c.conversion_id for c in await ledger.conversions(run_id) if c.legacy_id == guid(name))
+async def one_conversion(store: ReconcileLedger) -> int:
+    await store.record_survey(RUN, [subscription("one")], [], at=AT)
+    await store.record_verdicts(RUN, [due("one")], [[guid("one")]], at=AT)
+    return (await store.conversions(RUN))[0].conversion_id
 
 
 class TestWhatIsCompared:
-    async def test_what_was_surveyed_is_known_with_what_the_plan_says(self, ledger):  # noqa: F811
+    async def test_what_was_surveyed_is_known_with_what_the_plan_says(self, ledger):
         seen = [
             subscription("one", seats=7),
             subscription("add-on", parent_id=guid("one"), status=Status.SUSPENDED),
@@ -90,7 +90,7 @@ class TestWhatIsCompared:
             subscription("one").offer_id,
         )
 
-    async def test_a_conversion_is_known_with_how_far_it_is(self, ledger):  # noqa: F811
+    async def test_a_conversion_is_known_with_how_far_it_is(self, ledger):
         number = await one_conversion(ledger)
         await ledger.advance(
             number, S.COVERED, "active", at=LATER, migration_id="m1", nce_subscription_id="n1", order_id="o1"
@@ -106,19 +106,19 @@ class TestWhatIsCompared:
         assert conversion.unanswered_at is None
         assert known.placed == {"n1", "o1"}
 
-    async def test_its_class_is_what_the_conversion_came_to(self, ledger):  # noqa: F811
+    async def test_its_class_is_what_the_conversion_came_to(self, ledger):
         await ledger.advance(await one_conversion(ledger), S.REFUSED, "no", at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
         assert known.line.klass is SubscriptionClass.FAILED
 
-    async def test_a_plan_without_it_lets_the_plans_class_stand(self, ledger):  # noqa: F811
+    async def test_a_plan_without_it_lets_the_plans_class_stand(self, ledger):
         await ledger.advance(await one_conversion(ledger), S.REFUSED, "no", at=AT)
         held = due("one", klass=SubscriptionClass.HELD)
         await ledger.record_verdicts(RUN, [held], [], at=LATER)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
         assert known.line.klass is SubscriptionClass.HELD
 
-    async def test_a_whole_bundle_is_in_doubt_when_its_base_was_sent_and_not_answered(self, ledger):  # noqa: F811
+    async def test_a_whole_bundle_is_in_doubt_when_its_base_was_sent_and_not_answered(self, ledger):
         await ledger.record_verdicts(
             RUN, [due("one"), due("add-on", travels_with="one")], [[guid("one")]], at=AT
         )
@@ -153,13 +153,13 @@ class TestWhatIsCompared:
         )
         assert await sent_at() == {None}
 
-    async def test_a_suspension_without_an_answer_is_no_purchase_in_doubt(self, ledger):  # noqa: F811
+    async def test_a_suspension_without_an_answer_is_no_purchase_in_doubt(self, ledger):
         command = await ledger.intend(await one_conversion(ledger), "suspend_legacy", {}, at=AT)
         await ledger.note_sending(command.command_id, at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
         assert known.line.conversion.unanswered_at is None
 
-    async def test_what_another_partner_converted_is_compared_there_and_has_its_place_here(self, ledger):  # noqa: F811
+    async def test_what_another_partner_converted_is_compared_there_and_has_its_place_here(self, ledger):
         number = await one_conversion(ledger)
         await ledger.advance(number, S.CONVERTED, at=AT, nce_subscription_id="n1")
         await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
@@ -168,11 +168,11 @@ class TestWhatIsCompared:
         assert [k.line.legacy_id for k in known.subscriptions] == [guid("two")]
         assert known.placed == {"n1"}
 
-    async def test_of_a_partner_that_never_ran_nothing_is_known(self, ledger):  # noqa: F811
+    async def test_of_a_partner_that_never_ran_nothing_is_known(self, ledger):
         known = await ledger.known_holdings(CAMPAIGN, "verdi")
         assert (list(known.subscriptions), known.placed) == ([], frozenset())
 
-    async def test_the_latest_batch_of_each_conversion_is_found_once(self, ledger):  # noqa: F811
+    async def test_the_latest_batch_of_each_conversion_is_found_once(self, ledger):
         verdicts = [due("a"), due("b"), due("c")]
         first = await ledger.record_verdicts(RUN, verdicts, [[guid("a"), guid("b")], [guid("c")]], at=AT)
         second = await ledger.record_verdicts(RUN, verdicts[:1], [[guid("a")]], at=AT)
@@ -185,7 +185,7 @@ class TestWhatIsCompared:
         assert list(await ledger.batches_of({ids[guid("a")]})) == [BatchReference(RUN, second, 0)]
         assert list(await ledger.batches_of(set())) == []
 
-    async def test_partners_come_in_pages_behind_the_last_one(self, ledger):  # noqa: F811
+    async def test_partners_come_in_pages_behind_the_last_one(self, ledger):
         await ledger.enrol(CAMPAIGN, [partner("bianchi")])
         pages = [
             [p.partner for p in await ledger.partners(CAMPAIGN, after=after, limit=2)]
@@ -193,44 +193,44 @@ class TestWhatIsCompared:
         ]
         assert pages == [["bianchi", "rossi"], ["verdi"], []]
 
-    async def test_campaigns_are_listed(self, ledger):  # noqa: F811
+    async def test_campaigns_are_listed(self, ledger):
         assert list(await ledger.campaigns()) == [CAMPAIGN]
 
 
 class TestFindings:
-    async def test_a_finding_is_told_once_however_often_it_is_seen(self, ledger):  # noqa: F811
+    async def test_a_finding_is_told_once_however_often_it_is_seen(self, ledger):
         one = found()
         assert await record(ledger, one) == FindingChanges(opened=(one.sentence,))
         assert await record(ledger, one, at=LATER) == FindingChanges()
 
-    async def test_what_is_not_found_again_is_resolved(self, ledger):  # noqa: F811
+    async def test_what_is_not_found_again_is_resolved(self, ledger):
         await record(ledger, found())
         assert await record(ledger, at=LATER) == FindingChanges(resolved=(found().sentence,))
         assert await record(ledger, at=LATER) == FindingChanges()
 
-    async def test_what_was_not_compared_stays_open(self, ledger):  # noqa: F811
+    async def test_what_was_not_compared_stays_open(self, ledger):
         await record(ledger, found(gap=G.ZERO))
         assert await record(ledger, compared=[guid("two")], unread="not read") == FindingChanges()
         assert (await ledger.coverage_signals(CAMPAIGN)).zero == 1
 
-    async def test_what_comes_back_is_told_as_such(self, ledger):  # noqa: F811
+    async def test_what_comes_back_is_told_as_such(self, ledger):
         for discrepancies in ([found()], []):
             await record(ledger, *discrepancies)
         assert await record(ledger, found()) == FindingChanges(returned=(found().sentence,))
 
-    async def test_two_kinds_and_two_subscriptions_are_findings_of_their_own(self, ledger):  # noqa: F811
+    async def test_two_kinds_and_two_subscriptions_are_findings_of_their_own(self, ledger):
         three = [found(), found(kind=K.SEATS_SHORT), found("two")]
         await record(ledger, *three)
         assert await record(ledger, three[0]) == FindingChanges(
             resolved=(three[1].sentence, three[2].sentence)
         )
 
-    async def test_partners_do_not_touch_each_others_findings(self, ledger):  # noqa: F811
+    async def test_partners_do_not_touch_each_others_findings(self, ledger):
         await record(ledger, found(gap=G.ZERO))
         await record(ledger, partner="verdi")
         assert (await ledger.coverage_signals(CAMPAIGN)).zero == 1
 
-    async def test_coverage_signals_count_open_gaps_by_partner(self, ledger):  # noqa: F811
+    async def test_coverage_signals_count_open_gaps_by_partner(self, ledger):
         assert await ledger.coverage_signals(CAMPAIGN) == CoverageSignals()
         await record(ledger, found(gap=G.ZERO), found("two", gap=G.DOUBLE), found("two", K.SEATS_SHORT))
         await record(ledger, found("three", gap=G.ZERO), partner="verdi")
@@ -243,12 +243,12 @@ class TestFindings:
         )
         assert await ledger.coverage_signals("another") == CoverageSignals()
 
-    async def test_a_gap_that_closes_while_the_finding_stands_is_no_signal_any_more(self, ledger):  # noqa: F811
+    async def test_a_gap_that_closes_while_the_finding_stands_is_no_signal_any_more(self, ledger):
         await record(ledger, found(gap=G.DOUBLE))
         await record(ledger, found(gap=G.NONE))
         assert await ledger.coverage_signals(CAMPAIGN) == CoverageSignals()
 
-    async def test_a_run_is_told_in_numbers(self, ledger):  # noqa: F811
+    async def test_a_run_is_told_in_numbers(self, ledger):
         await record(ledger, found(gap=G.ZERO), found("two"), run_id="yesterday")
         await record(ledger, found("two"), found("two", K.SEATS_SHORT))
         await record(ledger, partner="verdi", compared=[], lines=3, unread="Partner Center is busy.")
@@ -266,18 +266,18 @@ class TestFindings:
         assert (tally.opened, tally.returned, tally.resolved) == (1, 0, 1)
         assert tally.signals == CoverageSignals()
 
-    async def test_a_tally_of_some_partners_speaks_of_them_only(self, ledger):  # noqa: F811
+    async def test_a_tally_of_some_partners_speaks_of_them_only(self, ledger):
         await record(ledger, found(gap=G.ZERO))
         await record(ledger, found("three"), partner="verdi", compared=[guid("three")], unread="x")
         tally = await ledger.reconcile_tally("run-1", CAMPAIGN, ["verdi"])
         assert (tally.partners, tally.partly, dict(tally.open)) == (1, 1, {K.STUCK: 1})
         assert tally.signals == CoverageSignals()
 
-    async def test_a_partner_compared_by_an_earlier_run_was_not_reached_by_this_one(self, ledger):  # noqa: F811
+    async def test_a_partner_compared_by_an_earlier_run_was_not_reached_by_this_one(self, ledger):
         await record(ledger, run_id="yesterday")
         assert (await ledger.reconcile_tally("run-1", CAMPAIGN)).not_reached == 2
 
-    async def test_a_partner_with_nothing_to_compare_was_compared(self, ledger):  # noqa: F811
+    async def test_a_partner_with_nothing_to_compare_was_compared(self, ledger):
         await record(ledger, compared=[], lines=0)
         assert (await ledger.reconcile_tally("run-1", CAMPAIGN)).compared == 1
 
@@ -285,7 +285,7 @@ class TestFindings:
 class TestOnPostgres:
     """What only the real ledger has: history, pages, indexes."""
 
-    async def history(self, ledger: PostgresLedger) -> list[tuple[str, str, str]]:  # noqa: F811
+    async def history(self, ledger: PostgresLedger) -> list[tuple[str, str, str]]:
         async with ledger._transaction() as session:
             rows = await session.execute(
                 text("SELECT run_id, event, sentence FROM finding_history ORDER BY history_id")
@@ -365,11 +365,12 @@ class TestOnPostgres:
              " ORDER BY rank, finding_id LIMIT 50", "ix_findings_open"),
             ("SELECT * FROM findings WHERE campaign = 'c' ORDER BY rank, finding_id LIMIT 50",
              "ix_findings_campaign_rank_finding_id"),
-            ("SELECT * FROM findings WHERE campaign = 'c' AND partner = 'p'",
+            ("SELECT * FROM findings WHERE campaign = 'c' AND partner = 'p' AND subscription_id = 's'",
              "uq_findings_campaign_partner_subscription_id_kind"),
             ("SELECT partner, gap, count(*) FROM findings WHERE campaign = 'c' AND resolved_at IS NULL"
              " AND gap <> 'none' GROUP BY partner, gap", "ix_findings_gaps"),
-            ("SELECT * FROM finding_history WHERE finding_id = 1", "ix_finding_history_finding_id_history_id"),
+            ("SELECT * FROM finding_history WHERE finding_id = 1",
+             "ix_finding_history_finding_id_history_id"),
             ("SELECT event, count(*) FROM finding_history WHERE run_id = 'r' GROUP BY event",
              "ix_finding_history_run_id_event"),
             ("SELECT * FROM comparisons WHERE campaign = 'c' AND run_id = 'r'",

@@ -73,8 +73,8 @@ async def test_zero_or_double_coverage_is_red_with_the_count_and_the_first_partn
     assert done.red
     assert (
         "4 subscriptions without coverage, 1 covered twice, at partner-1, partner-2, partner-3 and 1 more: "
-        "act today, see nce findings. Compared 5 of 5 partners. 1 other finding open. This time 6 new, 0 back, "
-        "0 gone."
+        "act today, see nce findings. Compared 5 of 5 partners. 1 other finding open. This time 6 new, "
+        "0 back, 0 gone."
     ) in done.sentence
 
 
@@ -96,7 +96,8 @@ async def test_what_was_not_compared_is_told_with_its_reason_and_is_nobodys_find
     assert not done.red
     assert (
         "Compared 1 of 4 partners. Not compared: 1 in part, 1 not, 1 not reached; their findings stay as "
-        "they were. verdi: Customer d was not compared: HTTP 503. greco: Customer c was not compared: HTTP 429."
+        "they were. verdi: Customer d was not compared: HTTP 503. greco: Customer c was not compared: "
+        "HTTP 429."
     ) in done.sentence
 
 
