@@ -77,6 +77,30 @@ CAMPAIGN_FORM = {
     ),
 }
 
+RECONCILE_FORM = {
+    "campaign": Param(
+        None,
+        type=["null", "string"],
+        title="Campaign",
+        description="Name of an imported campaign. Empty: all that have not closed, as by the schedule.",
+        pattern=SLUG,
+    ),
+    "partners": Param(
+        [],
+        type="array",
+        items={"type": "string", "pattern": SLUG},
+        title="Only these partners",
+        description="Short ids, one a line. Empty: every enrolled partner.",
+    ),
+    "repair": Param(
+        True,
+        type="boolean",
+        title="Repair what is safe",
+        description="On: finish what our own active New Commerce covers, look up unknown outcomes, mark what "
+        "others moved. Off: only look and tell. Nothing is ever bought, reactivated or cancelled.",
+    ),
+}
+
 
 class _Conf(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -113,3 +137,11 @@ class CampaignConf(_Conf):
     outcomes: tuple[str, ...] = ()
     existing: Literal["skip", "rerun"] = "skip"
     roster: str | None = None
+
+
+class ReconcileConf(_Conf):
+    """What `nce_reconcile` is started with; its schedule starts it with nothing."""
+
+    campaign: str | None = Field(default=None, pattern=SLUG)
+    partners: tuple[str, ...] = ()
+    repair: bool = True

@@ -1,7 +1,7 @@
-"""The note of a run: when a partner's run ends, its outcome is written where operators look first.
+"""The note of a run: when a run ends, its outcome is written where operators look first.
 
-Airflow calls this listener in the scheduler. It copies what `close_run` said, or why `open_run` refused, from
-Airflow's own database; a task cannot write its run's note itself.
+Airflow calls this listener in the scheduler. It copies what the run's last task said, or why its first one
+refused, from Airflow's own database; a task cannot write its run's note itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTED_DAG = "nce_partner_migration"
+NOTED_TASKS = {
+    "nce_partner_migration": ("open_run", "close_run"),
+    "nce_reconcile": ("list_partners", "close_reconcile"),
+}
+"""DAG -> its tasks that say something, the one that counts first. What could not be opened can only be closed
+without a reason."""
 LONGEST_NOTE = 900
 """Airflow keeps 1,000 characters."""
 
@@ -32,7 +37,8 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 
 
 def _note(dag_run: DagRun) -> None:
-    if dag_run.dag_id != NOTED_DAG:
+    tasks = NOTED_TASKS.get(dag_run.dag_id)
+    if tasks is None:
         return
     from airflow.models.xcom import XComModel
     from sqlalchemy.orm import object_session
@@ -46,14 +52,13 @@ def _note(dag_run: DagRun) -> None:
                 run_id=dag_run.run_id,
                 key="sentence",
                 dag_ids=dag_run.dag_id,
-                task_ids=["open_run", "close_run"],
+                task_ids=list(tasks),
             ).with_only_columns(XComModel.task_id, XComModel.value)
         )
         .tuples()
         .all()
     )
-    # What could not be opened can only be closed without a reason.
-    sentence = said.get("open_run") or said.get("close_run")
+    sentence = next((said[task] for task in tasks if said.get(task)), None)
     if sentence:
         text = XComModel.deserialize_value(_Value(sentence)) if not isinstance(sentence, str) else sentence
         dag_run.note = str(text)[:LONGEST_NOTE]

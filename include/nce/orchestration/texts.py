@@ -12,12 +12,15 @@ from include.nce.steps.check_customer_mca import check_customer_mca
 from include.nce.steps.check_indirect_provider_link import check_indirect_provider_link
 from include.nce.steps.check_mpa import check_mpa
 from include.nce.steps.check_mpn_id import check_mpn_id
+from include.nce.steps.close_reconcile import close_reconcile
 from include.nce.steps.close_run import close_run
 from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.enrol_partners import enrol_partners
 from include.nce.steps.honour_opt_out import honour_opt_out
+from include.nce.steps.list_partners import list_partners
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
+from include.nce.steps.reconcile_partner import reconcile_partner
 
 
 def _read(step: Callable[..., Any]) -> str:
@@ -54,4 +57,7 @@ TEXTS: Mapping[str, str] = {
         "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists "
         "already and was left alone."
     ),
+    "list_partners": _read(list_partners),
+    "reconcile_partners": _read(reconcile_partner),
+    "close_reconcile": _read(close_reconcile),
 }
