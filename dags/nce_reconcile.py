@@ -10,8 +10,8 @@ cancelled here.
 * **Some partners**: `{"campaign": "csp-commercial-2022", "partners": ["rossi-informatica"]}`.
 * **Only look**: add `"repair": false`.
 
-Red: somebody has to act today; the run's note says at which partners. A partner that could not be read is told
-as not compared. In a rehearsal only by hand: its month passes in minutes of the machine's day.
+Red: somebody has to act today; the run's note says at which partners. A partner that could not be read is
+told as not compared. In a rehearsal only by hand: its month passes in minutes of the machine's day.
 """
 
 from __future__ import annotations

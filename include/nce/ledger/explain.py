@@ -25,6 +25,9 @@ from include.nce.ledger.tables import (
     ConversionRow,
     DecisionKind,
     DecisionRow,
+    FindingEvent,
+    FindingHistoryRow,
+    FindingRow,
     OptOutRow,
     OptOutRulingRow,
     PartnerRow,
@@ -75,6 +78,7 @@ class Explanations(Transactions):
                 *await _decision_entries(session, campaign, partners, legacy_ids),
                 *await _conversion_entries(session, campaign, partners, legacy_ids),
                 *await _command_entries(session, campaign, partners, legacy_ids),
+                *await _finding_entries(session, campaign, partners, legacy_ids),
             ]
         return sorted(entries, key=lambda e: (e.at, e.recorded_at is None, e.recorded_at or e.at))
 
@@ -348,3 +352,41 @@ async def _command_entries(
             )
         )
     return entries
+
+
+_FINDING_WORDS = {
+    FindingEvent.OPENED: "Found",
+    FindingEvent.CHANGED: "Found now",
+    FindingEvent.RESOLVED: "Not found any more",
+    FindingEvent.RETURNED: "Found again",
+}
+
+
+async def _finding_entries(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    query = (
+        select(FindingHistoryRow, FindingRow)
+        .join(FindingRow, FindingRow.finding_id == FindingHistoryRow.finding_id)
+        .where(FindingRow.campaign == campaign, FindingRow.partner.in_(partners))
+    )
+    if legacy_ids is not None:
+        query = query.where(FindingRow.subscription_id.in_(legacy_ids))
+    return [
+        Entry(
+            at=row.at,
+            recorded_at=row.recorded_at,
+            kind="finding",
+            partner=finding.partner,
+            subscription=finding.subscription_id,
+            sentence=f"{_FINDING_WORDS[row.event]}: {finding.kind.value}, {row.severity.value}. {row.sentence}",
+            facts={
+                "finding": finding.finding_id,
+                "event": row.event.value,
+                "gap": row.gap.value,
+                "owner": row.owner.value,
+                "run_id": row.run_id,
+            },
+        )
+        for row, finding in await session.execute(query)
+    ]

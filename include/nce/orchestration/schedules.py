@@ -6,5 +6,5 @@ import os
 
 RECONCILE_VARIABLE = "NCE_RECONCILE_SCHEDULE"
 RECONCILE = os.environ.get(RECONCILE_VARIABLE, "30 3 * * *") or None
-"""Cron in UTC, when little is converted. Empty: only by hand. So in a rehearsal, whose month passes in minutes
-of the machine's day: a run of ours in the middle of it would be part of no story."""
+"""Cron in UTC, when little is converted. Empty: only by hand. So in a rehearsal, whose month passes in
+minutes of the machine's day: a run of ours in the middle of it would be part of no story."""
