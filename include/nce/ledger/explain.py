@@ -379,7 +379,8 @@ async def _finding_entries(
             kind="finding",
             partner=finding.partner,
             subscription=finding.subscription_id,
-            sentence=f"{_FINDING_WORDS[row.event]}: {finding.kind.value}, {row.severity.value}. {row.sentence}",
+            sentence=f"{_FINDING_WORDS[row.event]}: {finding.kind.value}, {row.severity.value}. "
+            + row.sentence,
             facts={
                 "finding": finding.finding_id,
                 "event": row.event.value,

@@ -24,6 +24,12 @@ from tests.support.fake_partner_center import FakePartnerCenter, throttled
 RUN = f"{CAMPAIGN}__reconcile__1"
 
 
+class Task(ReconcilePartners):
+    """Speaks to a logger that tests can hear."""
+
+    log = logging.getLogger("task")
+
+
 class World:
     """Some partners with one legacy subscription each, and the task that compares them."""
 
@@ -31,7 +37,7 @@ class World:
         self.clock = FakeClock(at("2022-07-15 12:00"))
         self.ledger = FakeLedger()
         self.microsoft = FakePartnerCenter(self.clock)
-        self.task = ReconcilePartners(task_id="reconcile_partners", page={})
+        self.task = Task(task_id="reconcile_partners", page={})
 
     async def with_partners(self, count: int) -> World:
         await self.ledger.import_campaign(campaign(), "anna", "founding")
