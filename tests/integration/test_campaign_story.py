@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -56,14 +57,15 @@ class World:
         return {item["id"].lower(): item for item in state["subscriptions"]}
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
+@contextmanager
+def serving(story: Path) -> Iterator[World]:
+    """The simulator with a story, its clock set by hand."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "simulator", "serve", "--scenario", str(STORY), "--port", str(port)],
+        [sys.executable, "-m", "simulator", "serve", "--scenario", str(story), "--port", str(port)],
         cwd=PROJECT,
     )
     try:
@@ -74,10 +76,16 @@ def world() -> Iterator[World]:
             except httpx.HTTPError:
                 time.sleep(0.1)
         httpx.put(f"{address}/__sim__/clock", json={"mode": "manual"}).raise_for_status()
-        yield World(address, load_scenario(STORY))
+        yield World(address, load_scenario(story))
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with serving(STORY) as served:
+        yield served
 
 
 def connection_to(world: World) -> PartnerCenterConnection:
