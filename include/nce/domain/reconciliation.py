@@ -205,6 +205,7 @@ _NOT_OURS = {
     SubscriptionClass.LAPSES: (Owner.PARTNER, Severity.NOTICE),
     SubscriptionClass.HELD: (Owner.OPERATOR, Severity.SERIOUS),
     SubscriptionClass.NOT_ELIGIBLE: (Owner.OPERATOR, Severity.SERIOUS),
+    SubscriptionClass.UNDONE: (Owner.OPERATOR, Severity.SERIOUS),
 }
 """Nobody promised that these would be converted; when they end, it is told, and is no sign that we failed."""
 _WILL_MOVE = (SubscriptionClass.DUE, SubscriptionClass.SCHEDULED)

@@ -351,6 +351,7 @@ def test_each_finding_says_what_who_and_how_and_is_critical_when_coverage_is_wro
         (C.LAPSES, Owner.PARTNER, Severity.NOTICE),
         (C.HELD, Owner.OPERATOR, Severity.SERIOUS),
         (C.NOT_ELIGIBLE, Owner.OPERATOR, Severity.SERIOUS),
+        (C.UNDONE, Owner.OPERATOR, Severity.SERIOUS),
     ],
 )
 def test_what_was_not_ours_to_convert_is_its_owners(klass: Any, owner: Owner, severity: Severity) -> None:
