@@ -47,7 +47,7 @@ class ListPartners(_Step):
         conf = ReconcileConf.read(context["params"])
         async with product() as world:
             pages = await list_partners(conf.campaign, conf.partners, ledger=world.ledger, clock=world.clock)
-        self.log.info("%d partners in %d pages.", sum(page.partners for page in pages), len(pages))
+        self.log.info("Partners: %d, in pages: %d.", sum(page.partners for page in pages), len(pages))
         return [page.reference() for page in pages]
 
 
@@ -100,7 +100,7 @@ class ReconcilePartners(_Step):
                     f"Partner Center could not be read for {unreachable} partners in a row, up to "
                     f"{partner.partner}; the rest of this page was not compared. {compared.unread}"
                 )
-        self.log.info("%d partners of %s looked at.", done, page.campaign)
+        self.log.info("%s: all %d partners of this page looked at.", page.campaign, done)
         return broken
 
     async def _compare_one(

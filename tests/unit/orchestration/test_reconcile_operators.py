@@ -85,7 +85,7 @@ async def test_progress_is_said_in_the_log(world: World, caplog: pytest.LogCaptu
     await world.compare()
     said = [record.getMessage() for record in caplog.records]
     assert "25 of 30 partners." in said
-    assert f"30 partners of {CAMPAIGN} looked at." in said
+    assert f"{CAMPAIGN}: all 30 partners of this page looked at." in said
 
 
 async def test_a_partner_that_breaks_the_comparison_is_told_and_the_others_go_on(
