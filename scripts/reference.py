@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from include.nce.cli import surroundings
 from include.nce.cli.campaigns import CampaignDocument, CampaignVersions
 from include.nce.cli.explain import Explanation
+from include.nce.cli.findings import FindingList
 from include.nce.cli.opt_outs import OptOutList
 from include.nce.cli.plan_document import PlanDocument
 from include.nce.cli.status_document import StatusDocument
@@ -34,6 +35,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce plan --json": PlanDocument,
     "nce explain --json": Explanation,
     "nce evidence": EvidencePack,
+    "nce findings --json": FindingList,
     "nce opt-out list --json": OptOutList,
     "nce undo list --json": UndoList,
     "nce campaign show --json": CampaignDocument,

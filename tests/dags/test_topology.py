@@ -45,7 +45,7 @@ def tasks(dags: dict[str, Any], dag_id: str) -> dict[str, Any]:
 
 
 def test_there_are_exactly_these_dags(dags: dict[str, Any]) -> None:
-    assert set(dags) == {"nce_partner_migration", "nce_campaign", "nce_undo"}
+    assert set(dags) == {"nce_partner_migration", "nce_campaign", "nce_undo", "nce_reconcile"}
 
 
 def test_the_arrows_of_a_partners_migration(dags: dict[str, Any]) -> None:

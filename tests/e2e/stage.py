@@ -37,6 +37,7 @@ RUN_SECONDS = 180
 LOOK_SECONDS = 0.5
 PARTNER_DAG = "nce_partner_migration"
 CAMPAIGN_DAG = "nce_campaign"
+RECONCILE_DAG = "nce_reconcile"
 LOUD = ("ERROR", "CRITICAL", "Traceback", "Error:", '"level":"error"')
 
 
@@ -293,6 +294,14 @@ class Stage:
         number = self.task(run_id, task_id, dag_id)["try_number"]
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/{number}"
         page = self.airflow("GET", f"{path}?full_content=true")
+        return "\n".join(_told(line) for line in (page["content"] if page else []))
+
+    def mapped_log(
+        self, run_id: str, task_id: str = "reconcile_partners", dag_id: str = RECONCILE_DAG
+    ) -> str:
+        """What the first try of a mapped task's first instance said."""
+        path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/1"
+        page = self.airflow("GET", f"{path}?map_index=0&full_content=true")
         return "\n".join(_told(line) for line in (page["content"] if page else []))
 
     # Everything at once

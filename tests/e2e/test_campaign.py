@@ -5,6 +5,7 @@ The story is played once. How it ended is read once, right then; what comes afte
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.e2e import endings
-from tests.e2e.stage import CAMPAIGN_DAG, Ending, Stage, World, until
+from tests.e2e.portal import act_on_nce
+from tests.e2e.stage import CAMPAIGN_DAG, RECONCILE_DAG, Ending, Stage, World, until
 from tests.e2e.story import (
     BLOCKED,
     CAMPAIGN,
@@ -241,6 +243,48 @@ def _question(stage: Stage, run_id: str) -> dict[str, Any]:
 
     until(f"{run_id} asks", looks)
     return asked[0]
+
+
+class TestReconcile:
+    """The comparison with Partner Center, started by hand as a rehearsal does."""
+
+    def test_after_a_campaign_that_went_well_nothing_differs_and_nothing_is_touched(
+        self, played: Played
+    ) -> None:
+        stage = played.stage
+        with nothing_happens(stage):
+            assert stage.trigger(RECONCILE_DAG, "all-is-well") == "success"
+        assert stage.run("all-is-well", RECONCILE_DAG)["note"] == (
+            f"{CAMPAIGN}: No coverage is missing or double. Compared {len(PARTNERS)} of {len(PARTNERS)} "
+            "partners. 0 other findings open."
+        )
+        assert set(stage.tasks("all-is-well", RECONCILE_DAG)) == {
+            "list_partners", "reconcile_partners[0]", "close_reconcile",
+        }  # fmt: skip
+
+    def test_what_a_person_did_in_the_portal_is_red_until_it_is_put_right(self, played: Played) -> None:
+        stage, about = played.stage, (CUSTOMERS["mulini"], LEGACY["mulini/e1"])
+        act_on_nce(stage, "suspend", *about)
+        try:
+            with nothing_happens(stage):
+                assert stage.trigger(RECONCILE_DAG, "suspended", campaign=CAMPAIGN) == "failed"
+            note = stage.run("suspended", RECONCILE_DAG)["note"]
+            [found] = json.loads(stage.nce("findings", "--json"))["findings"]
+        finally:
+            act_on_nce(stage, "reactivate", *about)
+        assert f"1 subscription without coverage, 0 covered twice, at {LATE}: act today" in note
+        tasks = stage.tasks("suspended", RECONCILE_DAG)
+        assert (tasks["reconcile_partners[0]"], tasks["close_reconcile"]) == ("success", "failed")
+        assert (found["kind"], found["gap"], found["subscription"]) == ("nce_suspended", "zero", about[1])
+        assert re.search(r"new: Subscription .* is billed all the same", stage.mapped_log("suspended"))
+
+        stage.nce("reconcile", LATE, "--wait")
+        assert json.loads(stage.nce("findings", "--json"))["findings"] == []
+
+    def test_it_never_starts_by_itself_in_a_rehearsal(self, played: Played) -> None:
+        described = played.stage.airflow("GET", f"dags/{RECONCILE_DAG}")
+        assert (described["is_paused"], described["timetable_summary"]) == (False, None)
+        assert described["next_dagrun_run_after"] is None
 
 
 class TestBadInput:

@@ -87,10 +87,17 @@ def served(story: Path) -> Iterator[str]:
         process.wait(20)
 
 
+@contextmanager
+def serving(story: Path) -> Iterator[World]:
+    """The simulator with a story, its clock set by hand."""
+    with served(story) as address:
+        yield World(address, load_scenario(story))
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
-    with served(STORY) as address:
-        yield World(address, load_scenario(STORY))
+    with serving(STORY) as here:
+        yield here
 
 
 def connection_to(world: World) -> PartnerCenterConnection:

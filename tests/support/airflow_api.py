@@ -26,7 +26,7 @@ class FakeAirflow:
     when it begins, in place of its tasks. `refusal` is the detail with which it refuses a conf.
     """
 
-    dags: set[str] = field(default_factory=lambda: {"nce_campaign", "nce_partner_migration"})
+    dags: set[str] = field(default_factory=lambda: {"nce_campaign", "nce_partner_migration", "nce_reconcile"})
     paused: set[str] = field(default_factory=set)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: list[dict[str, Any]] = field(default_factory=list)

@@ -32,6 +32,7 @@ from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Busy, Command, Conversion, Run
+from tests.support.fake_findings import FakeFindings
 from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
 
@@ -81,7 +82,7 @@ class _Writer:
         return self.held
 
 
-class FakeLedger(FakeWaves, FakeUndoRecords):
+class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
 
     def __init__(self) -> None:
@@ -136,7 +137,13 @@ class FakeLedger(FakeWaves, FakeUndoRecords):
         self.roster.update({(campaign, partner.partner): partner for partner in partners})
 
     async def partners(
-        self, campaign: str, names: Collection[str] | None = None, outcomes: Collection[str] | None = None
+        self,
+        campaign: str,
+        names: Collection[str] | None = None,
+        outcomes: Collection[str] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
     ) -> Sequence[Partner]:
         for name in names or ():
             self._enrolled(campaign, name)
@@ -149,7 +156,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords):
             partner
             for (where, name), partner in sorted(self.roster.items())
             if where == campaign and (names is None or name in names) and (outcomes is None or name in ended)
-        ]
+            if name > after
+        ][:limit]
 
     def _enrolled(self, campaign: str, partner: str) -> Partner:
         if (campaign, partner) not in self.roster:
@@ -554,6 +562,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords):
         if command.answered:
             raise ValueError(f"command {command_id} is answered already and may not be sent again")
         self.commands[command_id] = replace(command, sent=True)
+        self._sent_at[command_id] = at
         self.events.append(("sending", command.legacy_id, command.kind, command.request_id))
 
     async def note_answer(

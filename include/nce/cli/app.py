@@ -12,8 +12,10 @@ from include.nce.cli.decisions import decide_app
 from include.nce.cli.entry import Entry
 from include.nce.cli.evidence import evidence
 from include.nce.cli.explain import explain
+from include.nce.cli.findings import findings
 from include.nce.cli.opt_outs import opt_out_app
 from include.nce.cli.plans import plan
+from include.nce.cli.reconcile import reconcile
 from include.nce.cli.runs import backfill, start
 from include.nce.cli.status import status
 from include.nce.cli.undo import undo_app
@@ -44,6 +46,8 @@ app.command()(plan)
 app.command()(apply)
 app.command()(explain)
 app.command()(evidence)
+app.command()(findings)
+app.command()(reconcile)
 app.command()(budget)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
@@ -110,6 +111,27 @@ async def sent_without_answer(session: AsyncSession, conversion_ids: Sequence[in
         )
     )
     return frozenset(await session.scalars(query))
+
+
+async def sent_at_without_answer(
+    session: AsyncSession, campaign: str, partner: str, kinds: Sequence[str]
+) -> dict[int, datetime]:
+    """Conversion id -> when a command of these kinds was last sent of which no answer is on record."""
+    sending = aliased(CommandEventRow)
+    query = (
+        select(CommandRow.conversion_id, func.max(sending.at))
+        .join(ConversionRow, ConversionRow.conversion_id == CommandRow.conversion_id)
+        .join(sending, sending.command_id == CommandRow.command_id)
+        .where(
+            ConversionRow.campaign == campaign,
+            ConversionRow.partner == partner,
+            CommandRow.kind.in_(kinds),
+            sending.event == CommandEvent.SENDING,
+            ~_ANSWERED,
+        )
+        .group_by(CommandRow.conversion_id)
+    )
+    return dict((await session.execute(query)).tuples().all())
 
 
 _ANSWERED = (

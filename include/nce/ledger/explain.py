@@ -31,6 +31,9 @@ from include.nce.ledger.tables import (
     ConversionRow,
     DecisionKind,
     DecisionRow,
+    FindingEvent,
+    FindingHistoryRow,
+    FindingRow,
     OptOutRow,
     OptOutRulingRow,
     PartnerRow,
@@ -118,6 +121,7 @@ async def about_subscriptions(
         *await _conversion_entries(session, campaign, partners, legacy_ids),
         *await _command_entries(session, campaign, partners, legacy_ids),
         *await _undo_entries(session, campaign, partners, legacy_ids),
+        *await _finding_entries(session, campaign, partners, legacy_ids),
     ]
 
 
@@ -575,3 +579,42 @@ async def _undo_entries(
                 )
             )
     return entries
+
+
+_FINDING_WORDS = {
+    FindingEvent.OPENED: "Found",
+    FindingEvent.CHANGED: "Found now",
+    FindingEvent.RESOLVED: "Not found any more",
+    FindingEvent.RETURNED: "Found again",
+}
+
+
+async def _finding_entries(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    query = (
+        select(FindingHistoryRow, FindingRow)
+        .join(FindingRow, FindingRow.finding_id == FindingHistoryRow.finding_id)
+        .where(FindingRow.campaign == campaign, FindingRow.partner.in_(partners))
+    )
+    if legacy_ids is not None:
+        query = query.where(FindingRow.subscription_id.in_(legacy_ids))
+    return [
+        Entry(
+            at=row.at,
+            recorded_at=row.recorded_at,
+            kind="finding",
+            partner=finding.partner,
+            subscription=finding.subscription_id,
+            sentence=f"{_FINDING_WORDS[row.event]}: {finding.kind.value}, {row.severity.value}. "
+            + row.sentence,
+            facts={
+                "finding": finding.finding_id,
+                "event": row.event.value,
+                "gap": row.gap.value,
+                "owner": row.owner.value,
+                "run_id": row.run_id,
+            },
+        )
+        for row, finding in await session.execute(query)
+    ]

@@ -1,9 +1,9 @@
 """The ledger: `include.nce.steps.ports.Ledger` on PostgreSQL.
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
-`opt_outs`, `plans`, `approvals`, `conversions`, `commands`, `waves` and `undo`; `reports`, `previews`,
-`explain` and `evidence` read for people; `call_budgets` counts calls for the client, `credentials` keeps what
-it was issued. The tables' coming and going belongs to `migrate`.
+`opt_outs`, `plans`, `approvals`, `conversions`, `commands`, `waves`, `undo` and `findings`; `reports`,
+`previews`, `explain` and `evidence` read for people; `call_budgets` counts calls for the client,
+`credentials` keeps what it was issued. The tables' coming and going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from include.nce.ledger.conversions import Conversions
 from include.nce.ledger.credentials import Credentials
 from include.nce.ledger.evidence import EvidencePacks
 from include.nce.ledger.explain import Explanations
+from include.nce.ledger.findings import FindingsOnRecord
 from include.nce.ledger.locks import SessionWriter, hold, lock_key
 from include.nce.ledger.opt_outs import OptOuts
 from include.nce.ledger.plan_reports import PlanReports
@@ -51,6 +52,7 @@ class PostgresLedger(
     Commands,
     CampaignWaves,
     UndoCases,
+    FindingsOnRecord,
     CallBudgets,
     Credentials,
     Reports,

@@ -45,6 +45,7 @@ from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
+from include.nce.domain.reconciliation import CoverageGap, FindingKind, Severity
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.undo import CaseState, UndoCause
 
@@ -67,6 +68,15 @@ class CommandEvent(str, Enum):
     LOST = "lost"
     FOUND = "found"
     NOT_FOUND = "not_found"
+
+
+class FindingEvent(str, Enum):
+    """What happened to a finding. `returned`: it was resolved, and is there again."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    RESOLVED = "resolved"
+    RETURNED = "returned"
 
 
 ANSWERS = (CommandEvent.ACCEPTED, CommandEvent.REFUSED, CommandEvent.FOUND, CommandEvent.NOT_FOUND)
@@ -169,12 +179,16 @@ class Table(DeclarativeBase):
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
         ConversionState: one_of(ConversionState, "state"),
+        CoverageGap: one_of(CoverageGap, "gap"),
         DecisionKind: one_of(DecisionKind, "kind"),
+        FindingEvent: one_of(FindingEvent, "event"),
+        FindingKind: one_of(FindingKind, "kind"),
         OptOutVerdict: one_of(OptOutVerdict, "verdict"),
         Owner: one_of(Owner, "owner"),
         Route: one_of(Route, "route"),
         RunEvent: one_of(RunEvent, "event"),
         RunOutcome: one_of(RunOutcome, "outcome"),
+        Severity: one_of(Severity, "severity"),
         Status: one_of(Status, "status"),
         SubscriptionClass: one_of(SubscriptionClass, "class"),
         SubscriptionKind: one_of(SubscriptionKind, "kind"),
@@ -734,6 +748,84 @@ class UndoAnswerRow(Table):
     at: Mapped[datetime]
 
 
+class ComparisonRow(Table):
+    """When a partner was last compared with Partner Center. `run_id` is the latest run that tried.
+
+    `compared_at` is the latest time at which something of it could be compared; `unread` says what could not.
+    """
+
+    __tablename__ = "comparisons"
+    __table_args__ = (of_partner(), Index(None, "campaign", "run_id"))
+
+    campaign: Mapped[str] = mapped_column(primary_key=True)
+    partner: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str]
+    lines: Mapped[int]
+    lines_unread: Mapped[int]
+    unread: Mapped[str]
+    tried_at: Mapped[datetime]
+    compared_at: Mapped[datetime | None]
+
+
+class FindingRow(Table):
+    """A difference between ledger and Partner Center: one row for its life, however often it comes back.
+
+    `since_at` is when it last appeared, `times` how often. `rank` orders by severity, 0 first.
+    """
+
+    __tablename__ = "findings"
+    __table_args__ = (
+        of_partner(),
+        UniqueConstraint("campaign", "partner", "subscription_id", "kind"),
+        Index(None, "campaign", "rank", "finding_id"),
+        Index(
+            "ix_findings_open", "campaign", "rank", "finding_id", postgresql_where=text("resolved_at IS NULL")
+        ),
+        Index(
+            "ix_findings_gaps",
+            "campaign",
+            "partner",
+            postgresql_where=text("resolved_at IS NULL AND gap <> 'none'"),
+        ),
+    )
+
+    finding_id: Mapped[int] = numbered()
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    customer_id: Mapped[str]
+    subscription_id: Mapped[str]
+    kind: Mapped[FindingKind]
+    severity: Mapped[Severity]
+    rank: Mapped[int]
+    gap: Mapped[CoverageGap]
+    owner: Mapped[Owner]
+    sentence: Mapped[str]
+    act_by_at: Mapped[datetime | None]
+    nce_subscription_id: Mapped[str | None]
+    times: Mapped[int]
+    first_seen_at: Mapped[datetime]
+    since_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class FindingHistoryRow(Table):
+    """A finding each time it appeared, changed what it says, or was gone."""
+
+    __tablename__ = "finding_history"
+    __table_args__ = (Index(None, "finding_id", "history_id"), Index(None, "run_id", "event"))
+
+    history_id: Mapped[int] = numbered()
+    finding_id: Mapped[int] = mapped_column(ForeignKey("findings.finding_id"))
+    run_id: Mapped[str]
+    event: Mapped[FindingEvent]
+    severity: Mapped[Severity]
+    gap: Mapped[CoverageGap]
+    owner: Mapped[Owner]
+    sentence: Mapped[str]
+    at: Mapped[datetime]
+
+
 HISTORY: tuple[type[Table], ...] = (
     RunHistoryRow,
     CheckHistoryRow,
@@ -752,6 +844,7 @@ HISTORY: tuple[type[Table], ...] = (
     UndoLineRow,
     UndoPlanRow,
     UndoAnswerRow,
+    FindingHistoryRow,
 )
 """Tables that only grow. A migration gives each of them the trigger `only_grows`."""
 CHANGING: tuple[type[Table], ...] = (
@@ -763,6 +856,8 @@ CHANGING: tuple[type[Table], ...] = (
     SubscriptionRow,
     ConversionRow,
     UndoCaseRow,
+    ComparisonRow,
+    FindingRow,
 )
 """Tables whose rows change, and stay."""
 PASSING: tuple[type[Table], ...] = (CallBudgetRow, CredentialsRow)

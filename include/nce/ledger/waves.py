@@ -18,6 +18,7 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.waves import Progress, Wave, WaveBoard
+from include.nce.ledger.findings import coverage_found
 from include.nce.ledger.policy import latest_number
 from include.nce.ledger.tables import (
     CampaignEvent,
@@ -73,9 +74,11 @@ class CampaignWaves(Transactions):
         )
 
     async def coverage_signals(self, campaign: str) -> CoverageSignals:
-        """What the ledger itself knows: stranded conversions, with NCE bought (double) or without (zero)."""
+        """What the ledger knows itself, or what the latest comparison found: the larger of each."""
         async with self._transaction() as session:
-            return await _coverage_signals(session, campaign)
+            known = await _coverage_known(session, campaign)
+            found = await coverage_found(session, campaign)
+            return CoverageSignals(max(known.zero, found.zero), max(known.double, found.double))
 
     async def stop_campaign(
         self,
@@ -287,7 +290,8 @@ async def _brake_record(session: AsyncSession, campaign: str) -> BrakeRecord:
     )
 
 
-async def _coverage_signals(session: AsyncSession, campaign: str) -> CoverageSignals:
+async def _coverage_known(session: AsyncSession, campaign: str) -> CoverageSignals:
+    """Stranded conversions, with NCE bought (double) or without (zero)."""
     bought = ConversionRow.nce_subscription_id.is_not(None)
     query = select(func.count().filter(~bought), func.count().filter(bought)).where(
         ConversionRow.campaign == campaign, ConversionRow.state == ConversionState.STRANDED

@@ -148,6 +148,30 @@ UNDO_FORM = {
     ),
 }
 
+RECONCILE_FORM = {
+    "campaign": Param(
+        None,
+        type=["null", "string"],
+        title="Campaign",
+        description="Name of an imported campaign. Empty: all that have not closed, as by the schedule.",
+        pattern=SLUG,
+    ),
+    "partners": Param(
+        [],
+        type="array",
+        items={"type": "string", "pattern": SLUG},
+        title="Only these partners",
+        description="Short ids, one a line. Empty: every enrolled partner.",
+    ),
+    "repair": Param(
+        True,
+        type="boolean",
+        title="Repair what is safe",
+        description="On: finish what our own active New Commerce covers, look up unknown outcomes, mark what "
+        "others moved. Off: only look and tell. Nothing is ever bought, reactivated or cancelled.",
+    ),
+}
+
 
 class _Conf(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -207,3 +231,11 @@ class UndoConf(_Conf):
         if sum(named) != 1:
             raise ValueError("name exactly one: a subscription, a customer, or everything of the partner")
         return self
+
+
+class ReconcileConf(_Conf):
+    """What `nce_reconcile` is started with; its schedule starts it with nothing."""
+
+    campaign: str | None = Field(default=None, pattern=SLUG)
+    partners: tuple[str, ...] = ()
+    repair: bool = True

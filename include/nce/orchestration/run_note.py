@@ -1,4 +1,4 @@
-"""The note of a run: when a partner's run or an undo ends, its outcome is written where operators look first.
+"""The note of a run: when a run ends, its outcome is written where operators look first.
 
 Airflow calls this listener in the scheduler. It copies what the closing task said, or why the first one
 refused, from Airflow's own database; a task cannot write its run's note itself. Likewise what a campaign's
@@ -21,6 +21,7 @@ NOTED = {
     "nce_partner_migration": ("open_run", "close_run"),
     "nce_campaign": ("confirm_rerun",),
     "nce_undo": ("plan_undo", "close_undo"),
+    "nce_reconcile": ("list_partners", "close_reconcile"),
 }
 """DAG -> the tasks whose sentence is its run's note; the first that said one counts."""
 LONGEST_NOTE = 900

@@ -13,14 +13,17 @@ from include.nce.steps.check_customer_mca import check_customer_mca
 from include.nce.steps.check_indirect_provider_link import check_indirect_provider_link
 from include.nce.steps.check_mpa import check_mpa
 from include.nce.steps.check_mpn_id import check_mpn_id
+from include.nce.steps.close_reconcile import close_reconcile
 from include.nce.steps.close_run import close_run
 from include.nce.steps.close_undo import close_undo
 from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.enrol_partners import enrol_partners
 from include.nce.steps.honour_opt_out import honour_opt_out
+from include.nce.steps.list_partners import list_partners
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
 from include.nce.steps.plan_undo import answer_undo, plan_undo
+from include.nce.steps.reconcile_partner import reconcile_partner
 from include.nce.steps.undo_conversion import undo_conversions
 from include.nce.steps.wait_for_wave import wait_for_wave
 
@@ -71,4 +74,7 @@ TEXTS: Mapping[str, str] = {
     "approve_undo": _read(answer_undo),
     "undo_conversions": _read(undo_conversions),
     "close_undo": _read(close_undo),
+    "list_partners": _read(list_partners),
+    "reconcile_partners": _read(reconcile_partner),
+    "close_reconcile": _read(close_reconcile),
 }

@@ -26,6 +26,7 @@ from include.nce.domain.conversion import (
 from include.nce.domain.opt_out import OptOut, OptOutRuling
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, MpaStatus, PartnerOfRecord, ResellerLink
+from include.nce.domain.reconciliation import Discrepancy, FindingKind, KnownLine
 from include.nce.domain.subscription import CatalogueTarget, Customer, Subscription
 from include.nce.domain.undo import CaseState, UndoCause, UndoLine
 from include.nce.domain.waves import Wave, WaveBoard
@@ -232,10 +233,15 @@ class Command:
 
 @dataclass(frozen=True)
 class CoverageSignals:
-    """Subscriptions that neither side covers, and subscriptions that both sides bill, at this moment."""
+    """Subscriptions that neither side covers (`zero`), and subscriptions that both sides bill (`double`).
+
+    `by_partner`: short id -> the two numbers, for the partners that have any, in the order of their ids;
+    only where findings are counted.
+    """
 
     zero: int = 0
     double: int = 0
+    by_partner: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -289,7 +295,9 @@ class WaveLedger(Protocol):
         `since_at`."""
         ...
 
-    async def coverage_signals(self, campaign: str) -> CoverageSignals: ...
+    async def coverage_signals(self, campaign: str) -> CoverageSignals:
+        """What the ledger knows itself, or what the latest comparison found: the larger of each."""
+        ...
 
     async def stop_campaign(
         self,
@@ -650,3 +658,123 @@ class Enrolment(Protocol):
     async def partners(
         self, campaign: str, names: Collection[str] | None = None, outcomes: Collection[str] | None = None
     ) -> Sequence[Partner]: ...
+
+
+@dataclass(frozen=True)
+class KnownSubscription:
+    """One legacy subscription the ledger knows, with its conversion if it has one."""
+
+    line: KnownLine
+    conversion: Conversion | None = None
+
+
+@dataclass(frozen=True)
+class KnownHoldings:
+    """Everything the ledger knows of a partner that can be compared.
+
+    `placed`: ids of the NCE subscriptions and of the orders that any conversion of these customers made.
+    """
+
+    subscriptions: Sequence[KnownSubscription]
+    placed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class BatchReference:
+    """What the steps of a batch are started with."""
+
+    run_id: str
+    plan_id: int
+    batch_no: int
+
+
+@dataclass(frozen=True)
+class FindingChanges:
+    """What one comparison changed on record: the sentences of what is new, is back, and is gone."""
+
+    opened: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+    resolved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReconcileTally:
+    """What a run of `nce_reconcile` came to in one campaign.
+
+    `partners` are those it was to compare; `compared` wholly, `partly` all but something, `unread` not at
+    all, and the rest it never came to. `why_unread`: the first partners of which something was not compared,
+    each with the reason. `open`: findings that stand now, `opened` and so on what this run changed.
+    """
+
+    partners: int
+    compared: int = 0
+    partly: int = 0
+    unread: int = 0
+    why_unread: Sequence[tuple[str, str]] = ()
+    open: Mapping[FindingKind, int] = field(default_factory=dict)
+    opened: int = 0
+    returned: int = 0
+    resolved: int = 0
+    signals: CoverageSignals = field(default_factory=CoverageSignals)
+
+    @property
+    def not_reached(self) -> int:
+        return self.partners - self.compared - self.partly - self.unread
+
+
+class Findings(Protocol):
+    """The part of the ledger that is compared with Partner Center, and what was found."""
+
+    async def campaigns(self) -> Sequence[str]: ...
+
+    async def partners(
+        self,
+        campaign: str,
+        names: Collection[str] | None = None,
+        outcomes: Collection[str] | None = None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+    ) -> Sequence[Partner]:
+        """In the order of their ids, those behind `after`; an unknown name raises InputRefused."""
+        ...
+
+    async def known_holdings(self, campaign: str, partner: str) -> KnownHoldings:
+        """The legacy subscriptions surveyed at this partner and its conversions, each once.
+
+        A conversion that another partner or campaign made is compared there, and not listed here.
+        """
+        ...
+
+    async def batches_of(self, conversion_ids: Collection[int]) -> Sequence[BatchReference]:
+        """The latest batch of each, every batch once, oldest first."""
+        ...
+
+    async def record_comparison(
+        self,
+        run_id: str,
+        campaign: str,
+        partner: str,
+        discrepancies: Sequence[Discrepancy],
+        *,
+        compared: Collection[str],
+        lines: int,
+        unread: str,
+        at: datetime,
+    ) -> FindingChanges:
+        """Keep what was found. A standing finding about one of `compared` that was not found again is
+        resolved; one about any other subscription stays as it is.
+
+        `lines` is how many there are to compare, `unread` says what could not be, and is empty otherwise.
+        """
+        ...
+
+    async def reconcile_tally(
+        self, run_id: str, campaign: str, names: Collection[str] | None = None
+    ) -> ReconcileTally:
+        """What the run came to; `names`: only these partners were to be compared."""
+        ...
+
+
+class ReconcileLedger(Ledger, Findings, Protocol):
+    """What `reconcile_partner` needs: it finishes through the steps, so it needs what they need."""
