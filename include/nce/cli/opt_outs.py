@@ -34,7 +34,7 @@ from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.partner import Partner
-from include.nce.domain.subscription import is_guid, lower_guid
+from include.nce.intake.opt_out_form import read_opt_out, read_tenant
 from include.nce.intake.opt_out_list import load_opt_outs, parse_received
 
 if TYPE_CHECKING:
@@ -101,20 +101,19 @@ async def add(
     It counts by when it was received, not by when it is typed in. In time: nothing is bought or cancelled.
     Too late: what is not bought yet is held for a person's decision. The same form again changes nothing.
     """
-    tenant = _tenant(customer)
+    if customer is not None:
+        read_tenant(customer)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         policy = await ledger.campaign(name)
         who = await ledger.partner(name, partner)
         zone = policy.zone_of(who.zone)
         now_at = await campaign_now()
-        received_at = now_at if received is None else parse_received(received, zone)
-        if received_at > now_at:
-            raise InputRefused(
-                [f"received: {in_zone(received_at, zone)} lies in the future, now it is "
-                 f"{in_zone(now_at, zone)}; correct the date."]
-            )  # fmt: skip
-        form = OptOut(partner, received_at, author(by), customer_id=tenant, note=note)
+        form = read_opt_out(
+            partner, zone=zone, received=received, customer=customer, note=note, recorded_by=author(by),
+            now_at=now_at,
+        )  # fmt: skip
+        received_at = form.received_at
         new = await ledger.record_opt_out(name, form)
         deadline_at = policy.opt_out_ends_at(who.zone)
     whose = _whose(form)
@@ -137,7 +136,7 @@ async def withdraw(
 
     All that stand for the partner, or for the one customer of it that is named.
     """
-    tenant = _tenant(customer)
+    tenant = None if customer is None else read_tenant(customer)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         policy = await ledger.campaign(name)
@@ -271,16 +270,6 @@ async def _entries(
                 )
             )
     return entries
-
-
-def _tenant(customer: str | None) -> str | None:
-    if customer is None:
-        return None
-    if not is_guid(customer):
-        raise InputRefused(
-            [f"customer: '{customer}' is no tenant id; it looks like 8-4-4-4-12 hexadecimal digits."]
-        )
-    return lower_guid(customer)
 
 
 def _whose(form: OptOut) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from include.nce.domain.classification import Done, SubscriptionClass
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
 from include.nce.domain.errors import InputRefused
+from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
 from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
@@ -71,6 +72,7 @@ class Conversions(Transactions):
         strangers = facts.keys() - FACTS
         if strangers:
             raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
+        reason = masked(reason)
         async with self._transaction() as session:
             row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}

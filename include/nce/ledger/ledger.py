@@ -2,8 +2,8 @@
 
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
 `opt_outs`, `plans`, `conversions` and `commands`; `reports` and `explain` read for people; `call_budgets`
-counts calls for the client, `credentials` keeps what it was issued. The tables' coming and going belongs to
-`migrate`.
+counts calls for the client, `credentials` keeps what it was issued, `account` says whose ledger it is. The
+tables' coming and going belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from include.nce.domain.errors import InputRefused
+from include.nce.ledger.account import Accounts
 from include.nce.ledger.call_budgets import CallBudgets
 from include.nce.ledger.commands import Commands
 from include.nce.ledger.connection import with_driver
@@ -44,6 +45,7 @@ class PostgresLedger(
     Commands,
     CallBudgets,
     Credentials,
+    Accounts,
     Reports,
     PlanReports,
     Explanations,

@@ -41,10 +41,11 @@ from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
+from include.nce.domain.privacy import body_without_persons, masked, without_persons
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.subscription import Status, SubscriptionKind
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0009"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -75,6 +76,13 @@ class DecisionKind(str, Enum):
     WITHDRAW_CONFIRMATION = "withdraw_confirmation"
 
 
+class AccountKind(str, Enum):
+    """With what a ledger is used."""
+
+    PRODUCTION = "production"
+    REHEARSAL = "rehearsal"
+
+
 class Utc(TypeDecorator[datetime]):
     """An aware moment, handed back in UTC whatever the session's time zone is."""
 
@@ -98,6 +106,27 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return storable(value)
+
+
+class Evidence(Json):
+    """A raw answer, without what it says of persons and without secrets: see `domain.privacy`."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        kept = body_without_persons(value) if isinstance(value, str) else without_persons(value)
+        return super().process_bind_param(kept, dialect)
+
+
+class FreeText(TypeDecorator[str]):
+    """A sentence of ours, of Microsoft's or of an operator, without addresses, telephone numbers and
+    tokens."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else masked(storable(value))
 
 
 def storable(value: Any) -> Any:
@@ -144,6 +173,7 @@ class Table(DeclarativeBase):
         datetime: Utc(),
         list[str]: ARRAY(Text()),
         dict[str, Any]: Json(),
+        AccountKind: one_of(AccountKind, "kind"),
         Answer: one_of(Answer, "answer"),
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
@@ -180,7 +210,7 @@ class CampaignVersionRow(Table):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     document: Mapped[dict[str, Any]]
     author: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     created_at: Mapped[datetime]
 
 
@@ -215,7 +245,7 @@ class RunRow(Table):
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     outcome: Mapped[RunOutcome | None]
-    sentence: Mapped[str] = mapped_column(server_default="")
+    sentence: Mapped[str] = mapped_column(FreeText(), server_default="")
 
 
 class RunHistoryRow(Table):
@@ -228,7 +258,7 @@ class RunHistoryRow(Table):
     event: Mapped[RunEvent]
     mode: Mapped[str]
     outcome: Mapped[RunOutcome | None]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
@@ -240,9 +270,9 @@ class CheckRow(Table):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     check: Mapped[Check] = mapped_column(primary_key=True)
     answer: Mapped[Answer]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
     code: Mapped[int | None]
     missing_customers: Mapped[list[str]]
     customers: Mapped[int]
@@ -260,9 +290,9 @@ class CheckHistoryRow(Table):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
     check: Mapped[Check]
     answer: Mapped[Answer]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
     code: Mapped[int | None]
     missing_customers: Mapped[list[str]]
     customers: Mapped[int]
@@ -290,7 +320,7 @@ class OptOutRow(Table):
     recorded_by: Mapped[str]
     withdrawn_at: Mapped[datetime | None]
     withdrawn_by: Mapped[str | None]
-    note: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(FreeText(), server_default="")
 
 
 class OptOutRulingRow(Table):
@@ -392,10 +422,10 @@ class PlanLineRow(Table):
     legacy_seats: Mapped[int]
     term_end_at: Mapped[datetime | None]
     klass: Mapped[SubscriptionClass] = mapped_column("class")
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
-    warning: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
+    warning: Mapped[str] = mapped_column(FreeText())
     route: Mapped[Route | None]
     term: Mapped[str | None]
     billing: Mapped[str | None]
@@ -445,7 +475,7 @@ class ConversionRow(Table):
     cart_id: Mapped[str | None]
     order_id: Mapped[str | None]
     nce_subscription_id: Mapped[str | None]
-    reason: Mapped[str] = mapped_column(server_default="")
+    reason: Mapped[str] = mapped_column(FreeText(), server_default="")
     state_since_at: Mapped[datetime]
     not_before_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -460,7 +490,7 @@ class ConversionHistoryRow(Table):
     history_id: Mapped[int] = numbered()
     conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"))
     state: Mapped[ConversionState]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     facts: Mapped[dict[str, Any]]
     at: Mapped[datetime]
 
@@ -489,7 +519,7 @@ class CommandEventRow(Table):
     status: Mapped[int | None]
     code: Mapped[int | None]
     correlation_id: Mapped[str | None]
-    body: Mapped[Any] = mapped_column(Json(), nullable=True)
+    body: Mapped[Any] = mapped_column(Evidence(), nullable=True)
     at: Mapped[datetime]
 
 
@@ -509,7 +539,7 @@ class DecisionRow(Table):
     subscription_id: Mapped[str]
     kind: Mapped[DecisionKind]
     decided_by: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
@@ -546,7 +576,19 @@ class CredentialsRow(Table):
     changed_at: Mapped[datetime]
 
 
+class AccountRow(Table):
+    """Whose ledger this is: at most one row, written by the first use."""
+
+    __tablename__ = "account"
+    __table_args__ = (CheckConstraint("only", name="one_row"),)
+
+    only: Mapped[bool] = mapped_column(primary_key=True)
+    kind: Mapped[AccountKind]
+    tenant_id: Mapped[str]
+
+
 HISTORY = (
+    AccountRow,
     RunHistoryRow,
     CheckHistoryRow,
     OptOutRulingRow,

@@ -278,7 +278,7 @@ class CheckCampaign(_Step):
         conf = CampaignConf.read(context["params"])
         async with product() as world:
             campaign = await world.ledger.campaign(conf.campaign)
-            roster = read_roster(conf.roster or campaign.roster)
+            roster = read_roster(campaign.roster, conf.roster)
             links = await world.partner_center.resellers()
         self.log.info(
             "Campaign %s: %d partners in the roster, %d resellers in Partner Center.",
@@ -300,7 +300,7 @@ class EnrolPartners(_Step):
             campaign = await world.ledger.campaign(conf.campaign)
             enrolled = await enrol_partners(
                 conf.campaign,
-                read_roster(conf.roster or campaign.roster),
+                read_roster(campaign.roster, conf.roster),
                 named=conf.partners,
                 outcomes=conf.outcomes,
                 partner_center=world.partner_center,
