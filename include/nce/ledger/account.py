@@ -67,7 +67,7 @@ class Accounts(Transactions):
                 )  # fmt: skip
             await session.execute(
                 insert(AccountRow)
-                .values(only=True, kind=account.kind, tenant_id=account.tenant_id)
+                .values(one_row=True, kind=account.kind, tenant_id=account.tenant_id)
                 .on_conflict_do_nothing()
             )
             # Another process may have been first.

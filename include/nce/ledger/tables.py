@@ -580,9 +580,9 @@ class AccountRow(Table):
     """Whose ledger this is: at most one row, written by the first use."""
 
     __tablename__ = "account"
-    __table_args__ = (CheckConstraint("only", name="one_row"),)
+    __table_args__ = (CheckConstraint("one_row", name="single"),)
 
-    only: Mapped[bool] = mapped_column(primary_key=True)
+    one_row: Mapped[bool] = mapped_column(primary_key=True)
     kind: Mapped[AccountKind]
     tenant_id: Mapped[str]
 

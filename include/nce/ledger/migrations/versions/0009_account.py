@@ -17,12 +17,12 @@ KIND = sa.Enum("production", "rehearsal", name="kind", native_enum=False, create
 def upgrade() -> None:
     op.create_table(
         "account",
-        sa.Column("only", sa.Boolean(), nullable=False),
+        sa.Column("one_row", sa.Boolean(), nullable=False),
         sa.Column("kind", KIND, nullable=False),
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("recorded_at", MOMENT, server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("only", name="one_row"),
-        sa.PrimaryKeyConstraint("only", name="pk_account"),
+        sa.CheckConstraint("one_row", name="single"),
+        sa.PrimaryKeyConstraint("one_row", name="pk_account"),
     )
     op.execute(
         "CREATE TRIGGER only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON account"
