@@ -96,7 +96,7 @@ def _may_move_dates(request: Request, user: BaseUser) -> bool:
     if not manager.is_authorized_connection(method="PUT", user=user, details=connection):
         return False
     if isinstance(manager, SimpleAuthManager):
-        return str(getattr(user, "role", "")).upper() == SimpleAuthManagerRole.ADMIN.name
+        return str(getattr(user, "role", "")).upper() == str(SimpleAuthManagerRole.ADMIN.name)
     return bool(manager.is_authorized_custom_view(method="PUT", resource_name=DATES_VIEW, user=user))
 
 
