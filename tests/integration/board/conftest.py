@@ -1,4 +1,5 @@
-"""The board where Airflow mounts it: real auth manager, real tokens, real ledger; a campaign clock of ours."""
+"""The board where Airflow mounts it: real auth manager, real tokens, real ledger; a campaign clock of
+ours."""
 
 from __future__ import annotations
 

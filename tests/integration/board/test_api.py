@@ -32,7 +32,12 @@ async def test_the_campaign_tells_its_dates_and_how_many_stand_how(board: Board)
 
 
 async def test_an_opt_out_goes_on_record_under_the_tokens_name(board: Board):
-    wish = {"partner": "rossi", "customer": CUSTOMER.upper(), "received": "2022-06-19 10:00", "note": "no. 17"}
+    wish = {
+        "partner": "rossi",
+        "customer": CUSTOMER.upper(),
+        "received": "2022-06-19 10:00",
+        "note": "no. 17",
+    }
     async with board.program("otto") as program:
         first = (await program.post(f"{API}/opt-outs", json=wish)).json()
         again = (await program.post(f"{API}/opt-outs", json=wish)).json()
