@@ -266,21 +266,19 @@ async def _partner(
     )
 
 
-def _dates(policy: Campaign) -> list[dict[str, Any]]:
+def _dates(policy: Campaign) -> list[dict[str, str]]:
     rows = []
     for name in MOVABLE_MOMENTS:
         moment = getattr(policy.moments, name)
-        zone = policy.default_zone
-        written = f"{moment.on:%d %B %Y}" if moment.on else f"{moment.at.astimezone(timezone.utc):%d %B %Y}"
-        rows.append(
-            {
-                "name": name,
-                "day": written.lstrip("0"),
-                "ends": _in_zone(moment.instant(zone), zone),
-                "where": "in each partner's zone" if moment.zone == PARTNER_ZONE else zone,
-                "source": moment.source,
-            }
-        )
+        at = _in_zone(moment.instant(policy.default_zone), policy.default_zone)
+        day = moment.on or moment.at.astimezone(timezone.utc)
+        if moment.at is not None or not moment.inclusive:
+            when = f"at {at}"
+        elif moment.zone == PARTNER_ZONE:
+            when = f"to its end where the partner is; {at}"
+        else:
+            when = f"to its end; {at}"
+        rows.append({"name": name, "day": f"{day.day} {day:%B %Y}", "when": when})
     return rows
 
 

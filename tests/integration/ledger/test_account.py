@@ -32,7 +32,7 @@ async def test_the_first_use_says_whose_it_is_and_later_ones_change_nothing(post
 )
 async def test_whoever_comes_with_another_account_is_refused(postgres_ledger, first, second):
     await postgres_ledger.claim(first)
-    with pytest.raises(InputRefused, match="belongs to .* and is not used with") as refused:
+    with pytest.raises(InputRefused, match=r"belongs to .* and is not used with") as refused:
         await postgres_ledger.claim(second)
     assert str(first) in str(refused.value)
     assert await postgres_ledger.account() == first

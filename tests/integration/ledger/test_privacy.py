@@ -96,7 +96,7 @@ def test_each_column_that_holds_a_sentence_is_of_the_type_that_cleans_it():
 
 
 def test_sql_is_never_put_together_from_what_somebody_wrote():
-    """Statements are SQLAlchemy's, or constant texts with bound parameters."""
+    """Statements are SQLAlchemy's, or texts with bound parameters and, at most, constants of the code."""
     folder = Path(__file__).resolve().parents[3] / "include" / "nce"
     found = []
     for path in folder.rglob("*.py"):
