@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.nce.board import api, pages
-from include.nce.board.desk import OpenDesk
+from include.nce.board.desk import NotSetUp, OpenDesk
 from include.nce.domain.errors import InputRefused
 
 LONGEST_BODY_BYTES = 16_384
@@ -44,6 +44,7 @@ def create_app(open_desk: OpenDesk) -> FastAPI:
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(InputRefused, _not_usable)
+    app.add_exception_handler(NotSetUp, _not_set_up)
     for kind in OUT_OF_REACH:
         app.add_exception_handler(kind, _out_of_reach)
     return app
@@ -77,6 +78,11 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 async def _not_usable(request: Request, error: Exception) -> Response:
     assert isinstance(error, InputRefused)  # noqa: S101 - registered for it
     return _said(request, 404 if request.method == "GET" else 422, error.faults)
+
+
+async def _not_set_up(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotSetUp)  # noqa: S101 - registered for it
+    return _said(request, 503, error.faults)
 
 
 async def _out_of_reach(request: Request, error: Exception) -> Response:

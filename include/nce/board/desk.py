@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from include.nce.domain.errors import InputRefused
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.steps.ports import Clock
 
@@ -28,9 +29,27 @@ class Desk(Protocol):
 OpenDesk = Callable[[], AbstractAsyncContextManager[Any]]
 
 
+class NotSetUp(Exception):
+    """A connection is missing or wrong: no fault of whoever asks."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(" ".join(faults))
+        self.faults = faults
+
+
 def open_desk(request: Request) -> OpenDesk:
     opened: OpenDesk = request.app.state.open_desk
-    return opened
+
+    @asynccontextmanager
+    async def set_up() -> AsyncIterator[Desk]:
+        async with AsyncExitStack() as stack:
+            try:
+                desk = await stack.enter_async_context(opened())
+            except InputRefused as refused:
+                raise NotSetUp(refused.faults) from None
+            yield desk
+
+    return set_up
 
 
 OpenDeskDep = Annotated[OpenDesk, Depends(open_desk)]

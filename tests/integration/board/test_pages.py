@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from include.nce.board.app import create_app
+from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut
 from tests.integration.board.conftest import (
     DATE_FORM,
@@ -231,3 +232,16 @@ async def test_a_ledger_out_of_reach_is_told_without_its_address_or_password(aut
     assert "pw-5" not in answer.text
     assert "10.0.0.7" not in answer.text
     assert "does not answer" in answer.text
+
+
+async def test_a_connection_that_is_missing_is_told(board: Board):
+    @asynccontextmanager
+    async def refused() -> Any:
+        raise InputRefused(["Connection 'partner_center' does not exist."])
+        yield
+
+    board.app = mounted(create_app(refused))
+    async with board.browser("vera") as browser:
+        answer = await browser.get("/nce/")
+    assert answer.status_code == 503
+    assert "partner_center" in answer.text
