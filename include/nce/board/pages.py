@@ -93,7 +93,7 @@ class DateForm(BaseModel):
     reason: str = Field(default="", max_length=4 * LONGEST_REASON)
 
 
-@router.get("/", name="nce_board")
+@router.get("/")
 async def board(
     request: Request,
     person: Reader,
@@ -109,7 +109,7 @@ async def board(
         return await _board(request, person, desk, campaign, after, standing, search, done=done)
 
 
-@router.get("/campaigns/{campaign}/partners/{partner}", name="nce_partner")
+@router.get("/campaigns/{campaign}/partners/{partner}")
 async def partner_page(
     request: Request, person: Reader, open_desk: OpenDeskDep, campaign: str, partner: str, done: str = ""
 ) -> Response:
@@ -120,7 +120,6 @@ async def partner_page(
 
 @router.post(
     "/campaigns/{campaign}/partners/{partner}/opt-outs",
-    name="nce_add_opt_out",
     dependencies=[Depends(from_this_page)],
 )
 async def add_opt_out(
@@ -142,11 +141,10 @@ async def add_opt_out(
             return await _partner(
                 request, person, desk, campaign, partner, faults=refused.faults, typed=form.model_dump()
             )
-    page = request.url_for("nce_partner", campaign=campaign, partner=partner)
-    return RedirectResponse(f"{page.path}?done=opt-out", 303)
+    return RedirectResponse(f"{_partner_page(request, campaign, partner)}?done=opt-out", 303)
 
 
-@router.post("/campaigns/{campaign}/dates", name="nce_move_date", dependencies=[Depends(from_this_page)])
+@router.post("/campaigns/{campaign}/dates", dependencies=[Depends(from_this_page)])
 async def add_moved_date(
     request: Request,
     person: DateMover,
@@ -162,8 +160,7 @@ async def add_moved_date(
             return await _board(
                 request, person, desk, campaign, faults=refused.faults, typed=form.model_dump()
             )
-    page = request.url_for("nce_board")
-    return RedirectResponse(f"{page.path}?{urlencode({'campaign': campaign, 'done': 'date'})}", 303)
+    return RedirectResponse(f"{_home(request)}?{urlencode({'campaign': campaign, 'done': 'date'})}", 303)
 
 
 def refusal(
@@ -304,7 +301,7 @@ def _page(
     headers: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> Response:
-    airflow = request.scope.get("root_path", "").removesuffix(MOUNTED_AT)
+    airflow = _airflow(request)
     text = _PAGES.get_template(template).render(
         **facts,
         style=_STYLE,
@@ -313,11 +310,9 @@ def _page(
         access=Access,
         token=form_token(person) if person else "",
         airflow=airflow,
-        home=f"{airflow}{MOUNTED_AT}/",
+        home=_home(request),
         run_url=lambda run_id: f"{airflow}/dags/{GUARDED_DAG}/runs/{quote(run_id, safe='')}",
-        partner_url=lambda campaign, partner: (
-            f"{airflow}{MOUNTED_AT}/campaigns/{quote(campaign, safe='')}/partners/{quote(partner, safe='')}"
-        ),
+        partner_url=lambda campaign, partner: _partner_page(request, campaign, partner),
         checks=_CHECK_WORDS,
         utc=_utc,
         words=lambda text: str(getattr(text, "value", text)).replace("_", " "),
@@ -325,6 +320,22 @@ def _page(
         longest_reason=LONGEST_REASON,
     )
     return HTMLResponse(text, status, headers=headers)
+
+
+# Paths are put together here: a router outside, which does not know these routes, answers `request.url_for`.
+
+
+def _airflow(request: Request) -> str:
+    """The path under which Airflow itself is; empty unless `[api] base_url` has one."""
+    return str(request.scope.get("root_path", "")).removesuffix(MOUNTED_AT)
+
+
+def _home(request: Request) -> str:
+    return f"{_airflow(request)}{MOUNTED_AT}/"
+
+
+def _partner_page(request: Request, campaign: str, partner: str) -> str:
+    return f"{_home(request)}campaigns/{quote(campaign, safe='')}/partners/{quote(partner, safe='')}"
 
 
 def _in_zone(at: datetime, zone: str) -> str:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from include.nce.board.asgi import LazyBoard
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import CAMPAIGN
@@ -94,8 +95,10 @@ def mounted(board: FastAPI) -> FastAPI:
     """As Airflow mounts a plugin's application, behind the middleware that reads its cookie."""
     from airflow.api_fastapi.auth.middlewares.refresh_token import JWTRefreshMiddleware
 
+    lazy = LazyBoard("never:asked")
+    lazy._app = board
     airflow = FastAPI()
-    airflow.mount("/nce", board)
+    airflow.mount("/nce", lazy)
     airflow.add_middleware(JWTRefreshMiddleware)
     return airflow
 

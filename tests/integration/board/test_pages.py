@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from html.parser import HTMLParser
 from typing import Any
 
+import httpx
 import pytest
 
 from include.nce.board.app import create_app
@@ -245,3 +246,14 @@ async def test_a_connection_that_is_missing_is_told(board: Board):
         answer = await browser.get("/nce/")
     assert answer.status_code == 503
     assert "partner_center" in answer.text
+
+
+async def test_below_a_path_of_its_own_airflow_and_board_are_found(board: Board):
+    """`[api] base_url` may have a path, which a proxy keeps."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(board.app, root_path="/airflow"), base_url="http://airflow.example",
+        cookies={"_token": board.token("ada")},
+    ) as browser:  # fmt: skip
+        text = (await browser.get("/airflow/nce/")).text
+    assert f'href="/airflow/dags/nce_partner_migration/runs/{RUN}"' in text
+    assert 'action="/airflow/nce/"' in text
