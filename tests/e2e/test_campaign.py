@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import endings
-from tests.e2e.stage import CAMPAIGN_DAG, Ending, Stage, World
+from tests.e2e.stage import CAMPAIGN_DAG, Ending, Stage, World, until
 from tests.e2e.story import (
     BLOCKED,
     CAMPAIGN,
@@ -253,10 +253,16 @@ class TestSecurity:
         fault = {"operation": "get_agreement_status", "kind": "status", "status": 400, "code": 2299,
                  "description": " ".join(["Ask", *CANARIES]), "count": None}  # fmt: skip
         stage.simulator("POST", "faults", fault)
+        conf = {"partner": CONVERTED, "campaign": CAMPAIGN, "mode": "plan"}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        assert stage.airflow("POST", "dags/nce_partner_migration/dagRuns", body) is not None
         try:
-            stage.trigger("nce_partner_migration", run_id, partner=CONVERTED, campaign=CAMPAIGN, mode="plan")
+            until("the check has its answer", lambda: stage.tasks(run_id).get("check_mpa") == "failed")
         finally:
             (account,) = stage.simulator("DELETE", "faults")
+            # What follows would try again for minutes.
+            path = f"dags/nce_partner_migration/dagRuns/{run_id}"
+            assert stage.airflow("PATCH", path, {"state": "failed"}) is not None
         assert account["used"], "no answer carried the canaries"
         assert "[removed]" in stage.log(run_id, "check_mpa")
         left = {
