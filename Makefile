@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo status down reset test test-contract lint lock
+.PHONY: help demo status down reset test test-contract lint audit lock
 export PYTHON SCENARIO ROSTER
 
 help: ## list these targets
@@ -30,6 +30,10 @@ test-contract: ## check client and simulator against Microsoft's examples (NCE_C
 lint: ## check formatting, style, types and imports
 	@scripts/venv requirements-dev.txt
 	@.venv/bin/python -m scripts.lint
+
+audit: ## ask whether a locked package has a known vulnerability
+	@scripts/venv requirements-dev.txt
+	@.venv/bin/python -m scripts.audit
 
 lock: ## write the lock files anew (needs uv)
 	@scripts/venv requirements.txt

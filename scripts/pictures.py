@@ -169,6 +169,11 @@ def connection_test(camera: Camera) -> Page:
     return page
 
 
+def board(camera: Camera) -> Page:
+    """All partners of the campaign on the board."""
+    return camera.open("/nce/", shows="Partners", width=1300, height=1000)
+
+
 TAKEN: Mapping[str, Callable[[Camera], Page | Locator]] = {
     "grid": grid,
     "graph": graph,
@@ -177,6 +182,7 @@ TAKEN: Mapping[str, Callable[[Camera], Page | Locator]] = {
     "run-note": run_note,
     "connection": connection,
     "connection-test": connection_test,
+    "board": board,
 }
 
 

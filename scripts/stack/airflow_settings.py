@@ -13,6 +13,8 @@ from sqlalchemy.engine import URL
 
 from scripts.stack.installation import ROLES, Installation
 
+ROSTER_PLACES_VARIABLE = "NCE_ROSTER_PLACES"
+"""Of the project's own settings the one that Airflow's tasks read."""
 TASKS_AT_ONCE = 4
 """Worker processes of the LocalExecutor: two per core of the smallest machine this is meant for."""
 
@@ -70,7 +72,11 @@ def environment(
     What only concerns the caller, such as how long a rehearsal may take, must not restart anything either.
     """
     foreign = ("AIRFLOW_", "_AIRFLOW_", "NCE_")
-    kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith(foreign) or name == ROSTER_PLACES_VARIABLE
+    }
     ours = {
         f"AIRFLOW__{section.upper()}__{name.upper()}": value
         for (section, name), value in settings(installation, metadata).items()

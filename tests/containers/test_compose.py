@@ -124,6 +124,28 @@ def test_nothing_runs_as_root() -> None:
         assert not service.get("privileged")
 
 
+def test_nothing_can_become_more_than_it_is() -> None:
+    for name, service in SERVICES.items():
+        assert service.get("cap_drop") == ["ALL"], f"{name} keeps capabilities"
+        assert service.get("security_opt") == ["no-new-privileges:true"], f"{name} may gain privileges"
+        assert not {"cap_add", "privileged", "pid", "ipc", "devices"} & service.keys(), name
+
+
+def test_nothing_writes_outside_its_volumes_and_its_memory() -> None:
+    for name, service in SERVICES.items():
+        assert service.get("read_only") is True, f"{name} may change its image"
+        assert "/tmp" in service["tmpfs"], f"{name} has nowhere to put what it needs for a moment"
+
+
+def test_no_container_sees_this_machine() -> None:
+    for name, service in SERVICES.items():
+        assert service.get("network_mode", "").partition(":")[0] in ("", "service"), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or volume.endswith(":ro"), f"{name} may write {source}"
+            assert "docker.sock" not in volume, f"{name} rules this machine"
+
+
 def test_images_are_pinned_to_a_release() -> None:
     foreign = [service["image"] for service in SERVICES.values() if not _uses_our_image(service)]
     foreign += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)

@@ -54,3 +54,23 @@ def test_a_dag_file_is_a_picture_without_logic(path: Path) -> None:
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         assert not isinstance(node, ast.If | ast.For | ast.While | ast.Try | ast.Lambda), ast.dump(node)[:80]
+
+
+def test_the_plugin_builds_no_application_when_it_loads(tmp_path: Path) -> None:
+    """It loads in every process of Airflow, tasks too."""
+    code = (
+        "import sys, airflow.plugins_manager\n"
+        "before = set(sys.modules)\n"
+        "import runpy; runpy.run_path(sys.argv[1])\n"
+        "fresh = set(sys.modules) - before\n"
+        "heavy = {'aiohttp', 'fastapi', 'jinja2', 'msal', 'psycopg', 'sqlalchemy', 'starlette'}\n"
+        "print('HEAVY', sorted(heavy & {name.split('.')[0] for name in fresh}))\n"
+        "print('OURS', sorted(name for name in fresh if name.startswith('include.nce.board.')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(PROJECT / "plugins" / "nce_plugin.py")],
+        env=airflow_environment(tmp_path), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "HEAVY []" in done.stdout
+    assert "OURS ['include.nce.board.asgi']" in done.stdout

@@ -24,10 +24,13 @@ from urllib.parse import quote
 
 import httpx
 import psutil
+import yaml
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import NullPool
 
 from scripts.stack.installation import CHECKOUT, Installation
 from scripts.stack.services import Keeper
-from scripts.stack.stack import AIRFLOW_SERVICES
+from scripts.stack.stack import AIRFLOW_SERVICES, Stack
 from tests.e2e.story import CAMPAIGN, PARTNERS, ROSTER, STORY
 
 UP_SECONDS = 300
@@ -89,6 +92,13 @@ class Stage:
         self._simulator = httpx.Client(base_url=self.installation.simulator_url, timeout=30, trust_env=False)
         self._airflow = httpx.Client(base_url=self.installation.airflow_url, timeout=30, trust_env=False)
 
+    @cached_property
+    def rosters(self) -> Path:
+        """A folder that is set up for rosters."""
+        folder = self._folder / "rosters"
+        folder.mkdir()
+        return folder
+
     # Programs, as people start them
 
     @cached_property
@@ -100,6 +110,7 @@ class Stage:
             **self.installation.variables,
             "SCENARIO": str(STORY),
             "ROSTER": str(ROSTER),
+            "NCE_ROSTER_PLACES": str(self.rosters),
             "NCE_DEMO_MINUTES": str(PLAY_SECONDS / 60),
         }
 
@@ -227,6 +238,16 @@ class Stage:
         assert answer.is_success, f"{method} {path}: HTTP {answer.status_code} {answer.text}"
         return answer.json()
 
+    def as_person(self, who: str | None, method: str, path: str, body: Any = None) -> httpx.Response:
+        """One call as this user, or as nobody."""
+        address = self.installation.airflow_url
+        with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+            if who is not None:
+                login = {"username": who, "password": self.installation.secrets.passwords[who]}
+                token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+                client.headers["Authorization"] = f"Bearer {token}"
+            return client.request(method, path, json=body)
+
     def trigger(self, dag_id: str, run_id: str, **conf: Any) -> str:
         """Start a run and wait until it has finished; its state."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
@@ -303,6 +324,40 @@ class Stage:
         path = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}/logs/1"
         page = self.airflow("GET", f"{path}?map_index=0&full_content=true")
         return "\n".join(_told(line) for line in (page["content"] if page else []))
+
+    # What is left behind
+
+    def secrets(self) -> dict[str, str]:
+        """Everything that must not be read anywhere, by what it is."""
+        made = self.installation.secrets
+        story = yaml.safe_load(STORY.read_text())
+        (application,) = story["provider"]["applications"]
+        return {
+            "the client secret": application["client_secret"],
+            "the refresh token": application["refresh_token"],
+            "the Fernet key": made.fernet_key,
+            "the key of Airflow's tokens": made.jwt_secret,
+            "the key of Airflow's forms": made.api_secret,
+            **{f"{user}'s password": password for user, password in made.passwords.items()},
+        }
+
+    def logs(self) -> str:
+        """Every log of every task and service."""
+        folders = (self.installation.logs, self.installation.airflow_home / "logs")
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return "\n".join(path.read_text(errors="replace") for path in files)
+
+    def dump(self, which: str) -> str:
+        """Every value of every table of one of the two databases: runs' conf, XCom, notes, all of the
+        ledger."""
+        metadata, ledger = Stack(self.installation, say=lambda line: None).database_urls()
+        engine = create_engine({"metadata": metadata, "ledger": ledger}[which], poolclass=NullPool)
+        with engine.connect() as connection:
+            return "\n".join(
+                str(row[0])
+                for table in inspect(connection).get_table_names()
+                for row in connection.execute(text(f'SELECT t::text FROM "{table}" t'))
+            )
 
     # Everything at once
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -320,9 +319,9 @@ class TestBadInput:
             campaign="csp-commercial-2021",
         )  # fmt: skip
 
-    def test_a_roster_with_duplicates_is_told_line_by_line(self, played: Played, tmp_path: Path) -> None:
+    def test_a_roster_with_duplicates_is_told_line_by_line(self, played: Played) -> None:
         rows = ROSTER.read_text().splitlines()
-        roster = tmp_path / "twice.csv"
+        roster = played.stage.rosters / "twice.csv"
         roster.write_text("\n".join([*rows, rows[1].replace("alpina-informatica", "alpina")]))
         log = _refused(
             played.stage, "twice", "check_campaign", r"twice\.csv, line 7.*tenant_id.*already on line 2",
@@ -330,14 +329,20 @@ class TestBadInput:
         )  # fmt: skip
         assert re.search(r"twice\.csv, line 7.*mpn_id.*already on line 2", log)
 
-    def test_a_roster_whose_columns_can_be_read_in_two_ways_is_refused(
-        self, played: Played, tmp_path: Path
-    ) -> None:
-        roster = tmp_path / "ambiguous.csv"
+    def test_a_roster_whose_columns_can_be_read_in_two_ways_is_refused(self, played: Played) -> None:
+        roster = played.stage.rosters / "ambiguous.csv"
         roster.write_text(ROSTER.read_text().replace("Provincia", "Nome"))
         _refused(
             played.stage, "ambiguous", "check_campaign", r"ambiguous\.csv, line 1.*name", roster=str(roster)
         )
+
+    def test_a_roster_outside_the_places_for_rosters_is_not_opened(self, played: Played) -> None:
+        for number, named in enumerate(("/etc/passwd", "http://127.0.0.1:9/roster.csv")):
+            log = _refused(
+                played.stage, f"elsewhere-{number}", "check_campaign",
+                r"in a place that rosters are read from", roster=named,
+            )  # fmt: skip
+            assert "root:" not in log
 
     def test_a_connection_that_partner_center_refuses_is_the_providers_to_mend(self, played: Played) -> None:
         with connection(played.stage, login="00000000-0000-0000-0000-000000000000"):
@@ -351,6 +356,77 @@ class TestBadInput:
                 "check_campaign",
                 r"no simulator answers at http://127\.0\.0\.1:9 ",
             )
+
+
+class TestSecurity:
+    """Nobody unknown sees anything, and nothing secret or personal is left behind by whatever was done."""
+
+    @pytest.mark.parametrize(
+        ("who", "statuses"),
+        [("viewer", (200, 403, 403)), ("operator", (200, 200, 403)), ("admin", (200, 200, 200)),
+         (None, (401, 401, 401))],
+    )  # fmt: skip
+    def test_the_board_is_open_as_far_as_the_role_goes(
+        self, played: Played, who: str | None, statuses: tuple[int, ...]
+    ) -> None:
+        here = f"/nce/api/campaigns/{CAMPAIGN}"
+        version = played.stage.as_person(who, "GET", here)
+        opt_out = {"partner": BLOCKED, "received": "2022-07-14T10:00:00Z", "note": "form no. 4711"}
+        standing = played.ending.status["version"]
+        # Where it stands already: moving it there again makes no new version.
+        date = {"moment": "cut_over", "value": "2022-07-11T00:00:00Z", "reason": "again"}
+        entered = played.stage.as_person(who, "POST", f"{here}/opt-outs", opt_out)
+        moved = played.stage.as_person(who, "POST", f"{here}/dates", date)
+        assert (version.status_code, entered.status_code, moved.status_code) == statuses
+        if moved.status_code == 200:
+            assert moved.json() == {"version": standing, "author": "admin"}
+
+    @pytest.mark.parametrize(("who", "status"), [("viewer", 403), ("operator", 404), (None, 401)])
+    def test_approving_takes_the_right_to_run(self, played: Played, who: str | None, status: int) -> None:
+        """Airflow's own human-in-the-loop: a viewer is turned away before it is looked what waits."""
+        path = f"dags/nce_partner_migration/dagRuns/{CAMPAIGN}__{CONVERTED}/taskInstances/open_run/-1"
+        answer = played.stage.as_person(
+            who, "PATCH", f"/api/v2/{path}/hitlDetails", {"chosen_options": ["Approve"], "params_input": {}}
+        )
+        assert answer.status_code == status
+
+    def test_nothing_secret_or_personal_is_left_behind(self, played: Played) -> None:
+        stage, run_id = played.stage, f"{CAMPAIGN}__{CONVERTED}__canary"
+        fault = {"operation": "get_agreement_status", "kind": "status", "status": 400, "code": 2299,
+                 "description": " ".join(["Ask", *CANARIES]), "count": None}  # fmt: skip
+        stage.simulator("POST", "faults", fault)
+        conf = {"partner": CONVERTED, "campaign": CAMPAIGN, "mode": "plan"}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        assert stage.airflow("POST", "dags/nce_partner_migration/dagRuns", body) is not None
+        try:
+            until("the check has its answer", lambda: stage.tasks(run_id).get("check_mpa") == "failed")
+        finally:
+            (account,) = stage.simulator("DELETE", "faults")
+            # What follows would try again for minutes.
+            path = f"dags/nce_partner_migration/dagRuns/{run_id}"
+            assert stage.airflow("PATCH", path, {"state": "failed"}) is not None
+        assert account["used"], "no answer carried the canaries"
+        assert "[removed]" in stage.log(run_id, "check_mpa")
+        left = {
+            "logs": stage.logs(),
+            "Airflow's database": stage.dump("metadata"),
+            "ledger": stage.dump("ledger"),
+        }
+        assert all("csp-commercial-2022" in text for text in left.values()), "nothing was searched"
+        for where, text in left.items():
+            found = [what for what, secret in {**stage.secrets(), **PERSONAL}.items() if secret in text]
+            assert found == [], f"found in {where}"
+            assert not TOKEN.search(text), f"a token is in {where}"
+
+
+CANARIES = ("ludovica.canary@rifugi.example", "+39 055 123 4567", "eyJhbGciOiJub25l.Y2FuYXJ5LWNhbmFyeQ.c2ln")
+PERSONAL = {
+    **{f"canary {number}": canary for number, canary in enumerate(CANARIES)},
+    "a customer's contact": "contact@",
+    "a customer's telephone": "0600000000",
+    "a person of the provider": '"Agent"',
+}
+TOKEN = re.compile(r"eyJ[\w-]{10,}\.[\w-]{10,}\.")
 
 
 def _began(stage: Stage, partner: str) -> Any:

@@ -148,13 +148,13 @@ def test_every_make_target_lists_itself_and_calls_what_exists() -> None:
             assert any(path.exists() for path in found), f"{module} does not exist"
 
 
-def test_ci_runs_what_a_newcomer_runs() -> None:
+def test_ci_runs_what_a_newcomer_runs_and_audits_the_locks() -> None:
     commands = [
         line
         for line in (CHECKOUT / ".ci" / "run").read_text().splitlines()
         if line and not line.startswith(("#", "set ", "cd "))
     ]
-    assert commands == ["make test"]
+    assert commands == ["make test", "make audit"]
 
 
 def test_the_versions_the_sentences_name_are_those_the_project_declares() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,8 +31,8 @@ from include.nce.cli.surroundings import (
     open_ledger,
 )
 from include.nce.domain.campaign import MOVABLE_MOMENTS, PARTNER_ZONE, Campaign, Moment
-from include.nce.domain.errors import InputRefused
 from include.nce.intake.campaign_file import read_campaign
+from include.nce.intake.moved_date import read_moved_date, refuse_ambiguous_day
 
 if TYPE_CHECKING:
     from include.nce.ledger.policy import CampaignVersion
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 campaign_app = typer.Typer(
     name="campaign", no_args_is_help=True, help="The policy: its dates, offers, windows."
 )
-
-
-_WRITTEN = re.compile(r"^\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$", re.ASCII)
 
 
 class VersionSummary(Part):
@@ -153,12 +148,12 @@ async def move_date(
     counts to its end. Refused: an order of dates that makes no sense, and a day where the campaign has
     an instant: its start or its end could be meant.
     """
-    moved_to = _date_or_instant(value)
+    moved_to = read_moved_date(value)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         before = await ledger.campaign(name)
         if moment in MOVABLE_MOMENTS:
-            _refuse_ambiguous_day(moment, getattr(before.moments, moment), moved_to)
+            refuse_ambiguous_day(moment, getattr(before.moments, moment), moved_to)
         who = author(by)
         number = await ledger.move_moment(
             name, moment, moved_to, who, reason or f"Moved by {who} with nce campaign move-date.",
@@ -170,36 +165,6 @@ async def move_date(
         return
     say(f"{name}: version {number} is recorded. Waiting runs follow by themselves.")
     _say_moved(before, after, moment)
-
-
-def _date_or_instant(text: str) -> date | datetime:
-    fault = f"'{text}' is neither a day nor an instant; write 2022-06-30 or 2022-07-11T00:00:00Z."
-    text = text.strip()
-    found = _WRITTEN.match(text)
-    try:
-        if found is None:
-            raise ValueError  # noqa: TRY301 - no form that is read
-        if found["time"] is None:
-            return date.fromisoformat(text)
-        instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        raise InputRefused([fault]) from None
-    if instant.tzinfo is None:
-        raise InputRefused(
-            [f"'{text}' names no instant without an offset; write {text}Z for UTC, or one such as +02:00."]
-        )
-    try:
-        return instant.astimezone(timezone.utc)
-    except OverflowError:
-        raise InputRefused([fault]) from None
-
-
-def _refuse_ambiguous_day(moment: str, standing: Moment, value: date | datetime) -> None:
-    if standing.at is not None and standing.zone == "UTC" and not isinstance(value, datetime):
-        raise InputRefused(
-            [f"{moment} is an instant, and the day {value} could mean its start or its end; write "
-             f"{value}T00:00:00Z or another instant with offset."]
-        )  # fmt: skip
 
 
 def _say_moved(before: Campaign, after: Campaign, moment: str) -> None:

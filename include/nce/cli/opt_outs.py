@@ -34,8 +34,8 @@ from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.partner import Partner
-from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.domain.undo import CaseState, UndoCause, hours_left
+from include.nce.intake.opt_out_form import read_opt_out, read_tenant
 from include.nce.intake.opt_out_list import load_opt_outs, parse_received
 from include.nce.steps.late_opt_outs import LateOptOuts, look_for_late_opt_outs
 
@@ -104,20 +104,19 @@ async def add(
     Too late: what is not bought yet is held for a person's decision. What is bought already gets an undo
     case, with the hours that Microsoft leaves for it. The same form again changes nothing.
     """
-    tenant = _tenant(customer)
+    if customer is not None:
+        read_tenant(customer)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         policy = await ledger.campaign(name)
         who = await ledger.partner(name, partner)
         zone = policy.zone_of(who.zone)
         now_at = await campaign_now()
-        received_at = now_at if received is None else parse_received(received, zone)
-        if received_at > now_at:
-            raise InputRefused(
-                [f"received: {in_zone(received_at, zone)} lies in the future, now it is "
-                 f"{in_zone(now_at, zone)}; correct the date."]
-            )  # fmt: skip
-        form = OptOut(partner, received_at, author(by), customer_id=tenant, note=note)
+        form = read_opt_out(
+            partner, zone=zone, received=received, customer=customer, note=note, recorded_by=author(by),
+            now_at=now_at,
+        )  # fmt: skip
+        received_at = form.received_at
         new = await ledger.record_opt_out(name, form)
         deadline_at = policy.opt_out_ends_at(who.zone)
         late = await look_for_late_opt_outs(name, who, by=form.recorded_by, ledger=ledger, now_at=now_at)
@@ -142,7 +141,7 @@ async def withdraw(
 
     All that stand for the partner, or for the one customer of it that is named.
     """
-    tenant = _tenant(customer)
+    tenant = None if customer is None else read_tenant(customer)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
         policy = await ledger.campaign(name)
@@ -302,16 +301,6 @@ def _say_undo_cases(late: LateOptOuts, now_at: datetime) -> None:
                 f"Bought already, {case.base_id}: undo case {case.case_id}, {time}. To take it back: "
                 f"nce undo start {case.base_id}."
             )
-
-
-def _tenant(customer: str | None) -> str | None:
-    if customer is None:
-        return None
-    if not is_guid(customer):
-        raise InputRefused(
-            [f"customer: '{customer}' is no tenant id; it looks like 8-4-4-4-12 hexadecimal digits."]
-        )
-    return lower_guid(customer)
 
 
 def _whose(form: OptOut) -> str:

@@ -81,6 +81,7 @@ async def open_ledger() -> AsyncIterator[PostgresLedger]:
                 ledger = await stack.enter_async_context(PostgresLedger.open(url, pool_size=1))
             except InputRefused as refused:
                 raise Unavailable(" ".join(refused.faults)) from None
+            await _refuse_other_clock(ledger)
             yield ledger
     except (DBAPIError, OSError) as fault:
         said = str(getattr(fault, "orig", None) or fault).strip().splitlines()
@@ -89,6 +90,20 @@ async def open_ledger() -> AsyncIterator[PostgresLedger]:
             f"({said[0] if said else type(fault).__name__}); see that PostgreSQL runs and that "
             "AIRFLOW_CONN_NCE_LEDGER names it."
         ) from fault
+
+
+async def _refuse_other_clock(ledger: PostgresLedger) -> None:
+    """What is written in a real campaign is never dated by a simulator."""
+    from include.nce.ledger.tables import AccountKind
+
+    if not os.environ.get(SIMULATOR_VARIABLE):
+        return
+    account = await ledger.account()
+    if account is not None and account.kind is AccountKind.PRODUCTION:
+        raise Unavailable(
+            f"{SIMULATOR_VARIABLE} is set, but the ledger belongs to {account}; unset it, or name a "
+            "rehearsal's ledger in AIRFLOW_CONN_NCE_LEDGER."
+        )
 
 
 def _ledger_url() -> URL:

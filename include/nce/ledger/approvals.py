@@ -19,7 +19,7 @@ class Approvals(Transactions):
             await in_turn(session, "approval", campaign, partner)
             standing = await session.scalar(latest_word(campaign, partner, approval.plan_hash))
             if standing is not None and _plain(standing) == (
-                approval.word, approval.decided_by, approval.comment
+                approval.word, approval.decided_by, masked(approval.comment)
             ):  # fmt: skip
                 return
             session.add(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from include.nce.domain.classification import Done, SubscriptionClass
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
 from include.nce.domain.errors import InputRefused
+from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
 from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.policy import find_partner
@@ -78,6 +79,7 @@ class Conversions(Transactions):
         strangers = facts.keys() - FACTS
         if strangers:
             raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
+        reason = masked(reason)
         async with self._transaction() as session:
             row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}

@@ -3,7 +3,8 @@
 Responsible for putting the parts together, opening them and locking. The parts are `policy`, `runs`,
 `opt_outs`, `plans`, `approvals`, `conversions`, `commands`, `waves`, `undo` and `findings`; `reports`,
 `previews`, `explain` and `evidence` read for people; `call_budgets` counts calls for the client,
-`credentials` keeps what it was issued. The tables' coming and going belongs to `migrate`.
+`credentials` keeps what it was issued, `account` says whose ledger it is. The tables' coming and going
+belongs to `migrate`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from include.nce.domain.errors import InputRefused
+from include.nce.ledger.account import Accounts
 from include.nce.ledger.approvals import Approvals
 from include.nce.ledger.call_budgets import CallBudgets
 from include.nce.ledger.commands import Commands
@@ -55,6 +57,7 @@ class PostgresLedger(
     FindingsOnRecord,
     CallBudgets,
     Credentials,
+    Accounts,
     Reports,
     PlanReports,
     Previews,

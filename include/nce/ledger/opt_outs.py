@@ -134,6 +134,20 @@ class OptOuts(Transactions):
                 for row in await session.scalars(query)
             ]
 
+    async def latest_opt_outs(self, campaign: str, *, limit: int) -> Sequence[RecordedOptOut]:
+        """The opt-outs entered last, the latest first."""
+        query = (
+            select(OptOutRow)
+            .where(OptOutRow.campaign == campaign)
+            .order_by(OptOutRow.opt_out_id.desc())
+            .limit(limit)
+        )
+        async with self._transaction() as session:
+            return [
+                RecordedOptOut(row.opt_out_id, _opt_out(row), row.recorded_at, row.withdrawn_by)
+                for row in await session.scalars(query)
+            ]
+
     async def record_opt_out_ruling(self, run_id: str, ruling: OptOutRuling, *, at: datetime) -> None:
         """Keep what the opt-outs mean for this run; the same ruling again adds nothing."""
         async with self._transaction() as session:

@@ -17,6 +17,7 @@ from include.nce.domain.campaign import MOVABLE_MOMENTS, Campaign, field_path
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
+from include.nce.domain.privacy import masked
 from include.nce.ledger.tables import CampaignVersionRow, PartnerRow, RunRow
 from include.nce.ledger.transactions import Transactions, in_turn, unknown
 
@@ -128,6 +129,7 @@ class Policy(Transactions):
             raise InputRefused(
                 [f"Moment '{moment}' does not exist; a campaign has {', '.join(MOVABLE_MOMENTS)}."]
             )
+        reason = masked(reason)  # it becomes the source of the date as well
         async with self._transaction() as session:
             await in_turn(session, "campaign", name)
             number, document = await self._latest(session, name)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from sqlalchemy import case, func, select, true
+from sqlalchemy import ColumnElement, Text, case, cast, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -136,13 +137,49 @@ class CampaignStatus(Report):
     totals: Totals = Field(description="Sums over the partners.")
 
 
+@dataclass(frozen=True)
+class Page:
+    """A part of a campaign's partners: the `limit` next ones `after` that id.
+
+    `standing` narrows to an outcome, `running` or `not_started`; `search` to those whose id or name has this
+    text in it.
+    """
+
+    limit: int
+    after: str = ""
+    standing: str | None = None
+    search: str = ""
+
+
 class Reports(Transactions):
     """The status of a campaign."""
 
+    async def standings(self, campaign: str) -> Mapping[str, int]:
+        """How many partners stand how: by outcome, `running` or `not_started`; in the order of the
+        outcomes."""
+        latest_run = _latest_run()
+        standing = _standing(latest_run)
+        query = (
+            select(standing, func.count())
+            .select_from(PartnerRow)
+            .outerjoin(latest_run, true())
+            .where(PartnerRow.campaign == campaign)
+            .group_by(standing)
+        )
+        async with self._transaction() as session:
+            await latest_number(session, campaign)
+            counted = dict((await session.execute(query)).tuples().all())
+        return {name: counted[name] for name in STANDINGS if name in counted}
+
     async def status(
-        self, campaign: str, partner: str | None = None, *, with_subscriptions: bool = False
+        self,
+        campaign: str,
+        partner: str | None = None,
+        *,
+        with_subscriptions: bool = False,
+        page: Page | None = None,
     ) -> CampaignStatus:
-        """Where the campaign stands, or one partner of it.
+        """Where the campaign stands, or one partner of it, or one page of its partners.
 
         Raises InputRefused with the names that look alike when campaign or partner is unknown.
         """
@@ -150,7 +187,7 @@ class Reports(Transactions):
             version = await latest_number(session, campaign)
             if partner is not None:
                 await find_partner(session, campaign, partner)
-            shown = await _partners_with_run_and_plan(session, campaign, partner)
+            shown = await _partners_with_run_and_plan(session, campaign, partner, page)
             run_ids = [run.run_id for _, run, _ in shown if run is not None]
             plan_ids = [plan_id for _, _, plan_id in shown if plan_id is not None]
             checks = await _checks(session, run_ids)
@@ -175,12 +212,14 @@ class Reports(Transactions):
         )
 
 
-async def _partners_with_run_and_plan(
-    session: AsyncSession, campaign: str, partner: str | None
-) -> list[tuple[PartnerRow, RunRow | None, int | None]]:
-    """Each partner with the run to show and the plan that speaks for it: that run's, else its latest."""
+STANDINGS = ("not_started", "running", *(outcome.value for outcome in RunOutcome))
+"""How a partner can stand: without a run, with an open one, or by the outcome of its run."""
+
+
+def _latest_run() -> type[RunRow]:
+    """The run to show of each partner."""
     theirs = (RunRow.campaign == PartnerRow.campaign, RunRow.partner == PartnerRow.partner)
-    latest_run = aliased(
+    return aliased(
         RunRow,
         select(RunRow)
         .where(*theirs)
@@ -188,6 +227,21 @@ async def _partners_with_run_and_plan(
         .limit(1)
         .lateral(),
     )
+
+
+def _standing(latest_run: type[RunRow]) -> ColumnElement[str]:
+    return case(
+        (latest_run.run_id.is_(None), "not_started"),
+        (latest_run.outcome.is_(None), "running"),
+        else_=cast(latest_run.outcome, Text()),
+    )
+
+
+async def _partners_with_run_and_plan(
+    session: AsyncSession, campaign: str, partner: str | None, page: Page | None
+) -> list[tuple[PartnerRow, RunRow | None, int | None]]:
+    """Each partner with the run to show and the plan that speaks for it: that run's, else its latest."""
+    latest_run = _latest_run()
     latest_plan = (
         select(PlanRow.plan_id)
         .where(PlanRow.campaign == PartnerRow.campaign, PlanRow.partner == PartnerRow.partner)
@@ -205,6 +259,17 @@ async def _partners_with_run_and_plan(
     )
     if partner is not None:
         query = query.where(PartnerRow.partner == partner)
+    if page is not None:
+        query = query.where(PartnerRow.partner > page.after).limit(page.limit)
+        if page.standing is not None:
+            query = query.where(_standing(latest_run) == page.standing)
+        if page.search:
+            query = query.where(
+                or_(
+                    PartnerRow.partner.icontains(page.search, autoescape=True),
+                    PartnerRow.name.icontains(page.search, autoescape=True),
+                )
+            )
     return [(row, run, plan_id) for row, run, plan_id in await session.execute(query)]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
+from include.nce.domain.privacy import masked
 from include.nce.domain.readiness import Check, Finding
 from include.nce.ledger.policy import find_partner, partner_of
 from include.nce.ledger.tables import (
@@ -82,7 +83,7 @@ class Runs(Transactions):
 
     async def close_run(self, run_id: str, outcome: str, sentence: str, *, at: datetime) -> None:
         """Close the run with its outcome, a value of `RunOutcome`; the same again changes nothing."""
-        ending = RunOutcome(outcome)
+        ending, sentence = RunOutcome(outcome), masked(sentence)
         async with self._transaction() as session:
             run = await find_run(session, run_id, lock=True)
             if run.closed_at is not None and (run.outcome, run.sentence) == (ending, sentence):
@@ -96,9 +97,9 @@ class Runs(Transactions):
             await in_turn(session, "check", run_id, finding.check.value)
             facts = {
                 "answer": finding.answer,
-                "reason": finding.reason,
+                "reason": masked(finding.reason),
                 "owner": finding.owner,
-                "remedy": finding.remedy,
+                "remedy": masked(finding.remedy),
                 "code": finding.code,
                 "missing_customers": list(finding.missing_customers),
                 "customers": finding.customers,
@@ -108,7 +109,7 @@ class Runs(Transactions):
                 await find_run(session, run_id)
                 session.add(CheckRow(run_id=run_id, check=finding.check, since_at=at, asked_at=at, **facts))
             else:
-                same = (standing.answer, standing.reason) == (finding.answer, finding.reason)
+                same = (standing.answer, standing.reason) == (facts["answer"], facts["reason"])
                 for name, value in facts.items():
                     setattr(standing, name, value)
                 standing.asked_at = at

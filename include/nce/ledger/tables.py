@@ -44,12 +44,13 @@ from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
+from include.nce.domain.privacy import body_without_persons, masked, without_persons
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.reconciliation import CoverageGap, FindingKind, Severity
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.undo import CaseState, UndoCause
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -103,6 +104,13 @@ class CampaignEvent(str, Enum):
     EASED = "eased"
 
 
+class AccountKind(str, Enum):
+    """With what a ledger is used."""
+
+    PRODUCTION = "production"
+    REHEARSAL = "rehearsal"
+
+
 class Utc(TypeDecorator[datetime]):
     """An aware moment, handed back in UTC whatever the session's time zone is."""
 
@@ -126,6 +134,27 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return storable(value)
+
+
+class Evidence(Json):
+    """A raw answer, without what it says of persons and without secrets: see `domain.privacy`."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        kept = body_without_persons(value) if isinstance(value, str) else without_persons(value)
+        return super().process_bind_param(kept, dialect)
+
+
+class FreeText(TypeDecorator[str]):
+    """A sentence of ours, of Microsoft's or of an operator, without addresses, telephone numbers and
+    tokens."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else masked(storable(value))
 
 
 def storable(value: Any) -> Any:
@@ -172,6 +201,7 @@ class Table(DeclarativeBase):
         datetime: Utc(),
         list[str]: ARRAY(Text()),
         dict[str, Any]: Json(),
+        AccountKind: one_of(AccountKind, "kind"),
         Answer: one_of(Answer, "answer"),
         ApprovalWord: one_of(ApprovalWord, "word"),
         CampaignEvent: one_of(CampaignEvent, "event"),
@@ -216,7 +246,7 @@ class CampaignVersionRow(Table):
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     document: Mapped[dict[str, Any]]
     author: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     created_at: Mapped[datetime]
 
 
@@ -251,7 +281,7 @@ class RunRow(Table):
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     outcome: Mapped[RunOutcome | None]
-    sentence: Mapped[str] = mapped_column(server_default="")
+    sentence: Mapped[str] = mapped_column(FreeText(), server_default="")
 
 
 class RunHistoryRow(Table):
@@ -264,7 +294,7 @@ class RunHistoryRow(Table):
     event: Mapped[RunEvent]
     mode: Mapped[str]
     outcome: Mapped[RunOutcome | None]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
@@ -276,9 +306,9 @@ class CheckRow(Table):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     check: Mapped[Check] = mapped_column(primary_key=True)
     answer: Mapped[Answer]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
     code: Mapped[int | None]
     missing_customers: Mapped[list[str]]
     customers: Mapped[int]
@@ -296,9 +326,9 @@ class CheckHistoryRow(Table):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
     check: Mapped[Check]
     answer: Mapped[Answer]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
     code: Mapped[int | None]
     missing_customers: Mapped[list[str]]
     customers: Mapped[int]
@@ -326,7 +356,7 @@ class OptOutRow(Table):
     recorded_by: Mapped[str]
     withdrawn_at: Mapped[datetime | None]
     withdrawn_by: Mapped[str | None]
-    note: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(FreeText(), server_default="")
 
 
 class OptOutRulingRow(Table):
@@ -461,10 +491,10 @@ class PlanLineRow(Table):
     legacy_billing: Mapped[str | None]
     term_end_at: Mapped[datetime | None]
     klass: Mapped[SubscriptionClass] = mapped_column("class")
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     owner: Mapped[Owner]
-    remedy: Mapped[str]
-    warning: Mapped[str]
+    remedy: Mapped[str] = mapped_column(FreeText())
+    warning: Mapped[str] = mapped_column(FreeText())
     route: Mapped[Route | None]
     term: Mapped[str | None]
     billing: Mapped[str | None]
@@ -495,7 +525,7 @@ class ApprovalRow(Table):
     plan_hash: Mapped[str]
     word: Mapped[ApprovalWord]
     decided_by: Mapped[str]
-    comment: Mapped[str]
+    comment: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
@@ -535,7 +565,7 @@ class ConversionRow(Table):
     cart_id: Mapped[str | None]
     order_id: Mapped[str | None]
     nce_subscription_id: Mapped[str | None]
-    reason: Mapped[str] = mapped_column(server_default="")
+    reason: Mapped[str] = mapped_column(FreeText(), server_default="")
     state_since_at: Mapped[datetime]
     not_before_at: Mapped[datetime | None]
     plan_id: Mapped[int | None] = mapped_column(ForeignKey("plans.plan_id"))
@@ -552,7 +582,7 @@ class ConversionHistoryRow(Table):
     history_id: Mapped[int] = numbered()
     conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"))
     state: Mapped[ConversionState]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     facts: Mapped[dict[str, Any]]
     at: Mapped[datetime]
 
@@ -581,7 +611,7 @@ class CommandEventRow(Table):
     status: Mapped[int | None]
     code: Mapped[int | None]
     correlation_id: Mapped[str | None]
-    body: Mapped[Any] = mapped_column(Json(), nullable=True)
+    body: Mapped[Any] = mapped_column(Evidence(), nullable=True)
     at: Mapped[datetime]
 
 
@@ -601,7 +631,7 @@ class DecisionRow(Table):
     subscription_id: Mapped[str]
     kind: Mapped[DecisionKind]
     decided_by: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
@@ -624,7 +654,7 @@ class CampaignEventRow(Table):
     wave: Mapped[int | None]
     partners: Mapped[list[str]]
     by: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     figures: Mapped[dict[str, Any]]
     at: Mapped[datetime]
 
@@ -662,6 +692,17 @@ class CredentialsRow(Table):
     changed_at: Mapped[datetime]
 
 
+class AccountRow(Table):
+    """Whose ledger this is: at most one row, written by the first use."""
+
+    __tablename__ = "account"
+    __table_args__ = (CheckConstraint("one_row", name="single"),)
+
+    one_row: Mapped[bool] = mapped_column(primary_key=True)
+    kind: Mapped[AccountKind]
+    tenant_id: Mapped[str]
+
+
 class UndoCaseRow(Table):
     """One bundle that is to be taken back; at most one case of a bundle is open."""
 
@@ -685,12 +726,12 @@ class UndoCaseRow(Table):
     base_id: Mapped[str]
     cause: Mapped[UndoCause]
     scope: Mapped[str]
-    reason: Mapped[str]
+    reason: Mapped[str] = mapped_column(FreeText())
     opened_by: Mapped[str]
     opened_at: Mapped[datetime]
     opt_out_received_at: Mapped[datetime | None]
     state: Mapped[CaseState]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     until_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
 
@@ -714,7 +755,7 @@ class UndoEventRow(Table):
     event_id: Mapped[int] = numbered()
     case_id: Mapped[int] = mapped_column(ForeignKey("undo_cases.case_id"))
     state: Mapped[CaseState]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     by: Mapped[str]
     at: Mapped[datetime]
 
@@ -762,7 +803,7 @@ class ComparisonRow(Table):
     run_id: Mapped[str]
     lines: Mapped[int]
     lines_unread: Mapped[int]
-    unread: Mapped[str]
+    unread: Mapped[str] = mapped_column(FreeText())
     tried_at: Mapped[datetime]
     compared_at: Mapped[datetime | None]
 
@@ -799,7 +840,7 @@ class FindingRow(Table):
     rank: Mapped[int]
     gap: Mapped[CoverageGap]
     owner: Mapped[Owner]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     act_by_at: Mapped[datetime | None]
     nce_subscription_id: Mapped[str | None]
     times: Mapped[int]
@@ -822,11 +863,12 @@ class FindingHistoryRow(Table):
     severity: Mapped[Severity]
     gap: Mapped[CoverageGap]
     owner: Mapped[Owner]
-    sentence: Mapped[str]
+    sentence: Mapped[str] = mapped_column(FreeText())
     at: Mapped[datetime]
 
 
 HISTORY: tuple[type[Table], ...] = (
+    AccountRow,
     RunHistoryRow,
     CheckHistoryRow,
     OptOutRulingRow,

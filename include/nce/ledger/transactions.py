@@ -23,7 +23,8 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
     """At most `pool_size` connections, each checked before use: waits last for weeks, connections do not.
 
     Statements are not prepared on the server, so that a pooler in front of PostgreSQL does no harm here
-    (the single writer needs more: see `locks`).
+    (the single writer needs more: see `locks`). What was bound to a statement is in no error's text, which
+    may end in a log.
     """
     return create_async_engine(
         url,
@@ -31,6 +32,7 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=60,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"connect_timeout": 10, "prepare_threshold": None, "application_name": "nce ledger"},
     )
 

@@ -45,6 +45,7 @@ class Product:
 @asynccontextmanager
 async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
     """Open client, ledger and clock, and close them again. Raises `InputRefused`: a sentence a fault."""
+    from include.nce.ledger.account import Account
     from include.nce.ledger.connection import aledger_url
     from include.nce.ledger.ledger import PostgresLedger
     from include.nce.partner_center.auth import TokenSource
@@ -59,10 +60,37 @@ async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
         clock = RehearsalClock(settings.address)
         await clock.prove()
     async with PostgresLedger.open(await aledger_url(_airflow_connection), pool_size=pool_size) as ledger:
+        await ledger.claim(Account.of(settings.tenant_id, rehearsal=settings.rehearsal))
         tokens = TokenSource(settings, store=credential_store(ledger, settings), mask=mask)
         budget = SharedBudget(ledger, settings.tenant_id, settings.limits)
         async with PartnerCenterClient(settings, tokens=tokens, budget=budget) as client:
             yield Product(PartnerCenterGateway(client), ledger, clock)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the board needs of the world: the ledger, and the campaign's time."""
+
+    ledger: PostgresLedger
+    clock: Clock
+
+    @property
+    def rehearsal(self) -> bool:
+        return isinstance(self.clock, RehearsalClock)
+
+
+@asynccontextmanager
+async def desk() -> AsyncIterator[Desk]:
+    """Open ledger and clock for one question in Airflow's API server. Raises `InputRefused`."""
+    from include.nce.ledger.account import Account
+    from include.nce.ledger.connection import aledger_url
+    from include.nce.ledger.ledger import PostgresLedger
+    from include.nce.partner_center.connection import CONNECTION_ID, PartnerCenterConnection
+
+    settings = PartnerCenterConnection.from_airflow(await _airflow_connection(CONNECTION_ID))
+    async with PostgresLedger.open(await aledger_url(_airflow_connection), pool_size=1) as ledger:
+        await ledger.claim(Account.of(settings.tenant_id, rehearsal=settings.rehearsal))
+        yield Desk(ledger, RehearsalClock(settings.address) if settings.rehearsal else SystemClock())
 
 
 def credential_store(ledger: PostgresLedger, settings: PartnerCenterConnection) -> SealedCredentials:

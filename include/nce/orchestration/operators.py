@@ -394,7 +394,7 @@ class CheckCampaign(_Step):
         conf = CampaignConf.read(context["params"])
         async with product() as world:
             campaign = await world.ledger.campaign(conf.campaign)
-            roster = read_roster(conf.roster or campaign.roster)
+            roster = read_roster(campaign.roster, conf.roster)
             links = await world.partner_center.resellers()
         strangers = sorted(set(campaign.waves.pilot if campaign.waves else ()) - {p.partner for p in roster})
         if strangers:
@@ -425,7 +425,7 @@ class EnrolPartners(_Step):
             campaign = await world.ledger.campaign(conf.campaign)
             enrolled = await enrol_partners(
                 conf.campaign,
-                read_roster(conf.roster or campaign.roster),
+                read_roster(campaign.roster, conf.roster),
                 named=conf.partners,
                 outcomes=conf.outcomes,
                 partner_center=world.partner_center,

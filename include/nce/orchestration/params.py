@@ -99,7 +99,8 @@ CAMPAIGN_FORM = {
         None,
         type=["null", "string"],
         title="Roster",
-        description="Path or URL of the partner list (CSV or JSON). Empty: the one the campaign names.",
+        description="Path of a partner list (CSV or JSON) in the project or in a place set up for rosters. "
+        "Empty: the one the campaign names.",
     ),
 }
 

@@ -22,6 +22,15 @@ DEFAULT_ADDRESS = "https://api.partnercenter.microsoft.com"
 DEFAULT_AUTHORITY = "https://login.microsoftonline.com"
 """Global cloud (partner-center-authentication, 6/14/2022)."""
 
+_MICROSOFTS = (
+    "microsoft.com",
+    "microsoftonline.cn",
+    "microsoftonline.com",
+    "microsoftonline.us",
+)
+"""Whose hosts Partner Center and its sign-in service are, in all clouds (partner-center-rest-urls,
+07/03/2023; partner-center-authentication, 6/14/2022)."""
+
 _EXTRA_FIELDS = frozenset({"tenant_id", "refresh_token", "authority", "rehearsal", "limits"})
 
 
@@ -42,8 +51,9 @@ class AirflowConnection(Protocol):
 class PartnerCenterConnection:
     """The provider's access to Partner Center. Its text never shows the secret or the refresh token.
 
-    `address` and `authority` are scheme, host and port without a trailing slash. `rehearsal` says that both
-    are a simulator on this machine. `limits` are Microsoft's rate limits, or what the operator set instead.
+    `address` and `authority` are scheme, host and port without a trailing slash. Either both are Microsoft's,
+    over https, or `rehearsal` says that both are a simulator on this machine: secrets go nowhere else.
+    `limits` are Microsoft's rate limits, or what the operator set instead.
     """
 
     tenant_id: str
@@ -140,7 +150,12 @@ class PartnerCenterConnection:
         return checked
 
 
+def is_microsofts(host: str | None) -> bool:
+    return host is not None and any(host == name or host.endswith(f".{name}") for name in _MICROSOFTS)
+
+
 def is_loopback(host: str | None) -> bool:
+    """Whether the host is this machine beyond doubt; of names only `localhost` is (RFC 6761)."""
     if not host:
         return False
     if host.lower() == "localhost":
@@ -166,7 +181,7 @@ def _address_faults(name: str, address: str, rehearsal: bool) -> list[str]:
     except ValueError:
         port_is_readable = False
     plain = parts.scheme in ("http", "https") and parts.hostname and port_is_readable
-    if not plain or parts.path or parts.query or parts.username:
+    if not plain or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         # Not repeated: somebody may have written a password into it.
         return [_fault(name, "is no plain address", "write scheme, host and port only")]
     if rehearsal and not is_loopback(parts.hostname):
@@ -180,6 +195,14 @@ def _address_faults(name: str, address: str, rehearsal: bool) -> list[str]:
     if parts.scheme == "http" and not rehearsal:
         return [
             _fault(name, f"is '{address}', which is not encrypted", "use https, or mark it as a rehearsal")
+        ]
+    if not rehearsal and not is_microsofts(parts.hostname):
+        return [
+            _fault(
+                name,
+                f"is '{address}', which is not Microsoft's",
+                "write Microsoft's address, or mark it as a rehearsal",
+            )
         ]
     return []
 

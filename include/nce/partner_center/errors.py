@@ -50,6 +50,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.privacy import body_without_persons, masked
 
 BODY_LIMIT_CHARACTERS = 4_000
 DESCRIPTION_LIMIT_CHARACTERS = 1_024
@@ -65,9 +66,9 @@ class PartnerCenterError(PartnerCenterFault):
     """A call that brought no usable answer. `str(error)` is one sentence for an operator.
 
     `operation` is our name of the call, `description` Microsoft's own words (at most 1,024 characters),
-    `body` the raw answer (at most 4,000). `code` is None when the answer carried no numeric one, `status`
-    when there was no answer. `retry_after_seconds` is what Microsoft asked for or documents; None leaves it
-    to the caller."""
+    `body` the raw answer (at most 4,000), all without persons and secrets (`domain.privacy`). `code` is None
+    when the answer carried no numeric one, `status` when there was no answer. `retry_after_seconds` is what
+    Microsoft asked for or documents; None leaves it to the caller."""
 
     remedy = "engineers look at the raw answer"
     retriable = False
@@ -87,16 +88,16 @@ class PartnerCenterError(PartnerCenterFault):
         body: str | None = None,
     ) -> None:
         super().__init__(
-            sentence,
+            masked(sentence),
             status=status,
             code=code,
             retry_after_seconds=retry_after_seconds,
             request_id=request_id,
             correlation_id=correlation_id,
-            body=None if body is None else body[:BODY_LIMIT_CHARACTERS],
+            body=None if body is None else body_without_persons(body)[:BODY_LIMIT_CHARACTERS],
         )
         self.operation = operation
-        self.description = description
+        self.description = masked(description)
 
     @property
     def status_code(self) -> int | None:

@@ -19,6 +19,7 @@ from include.nce.domain.conversion import (
     MigrationState,
     Refusal,
 )
+from include.nce.domain.privacy import without_persons
 from include.nce.domain.readiness import MpaState, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import (
     CatalogueTarget,
@@ -318,7 +319,8 @@ class PartnerCenterGateway(PartnerCenter):
 
 
 def _answered(answer: Answer) -> Answered:
-    return Answered(answer.request_id, answer.correlation_id, answer.status, answer.payload)
+    payload = without_persons(answer.payload)
+    return Answered(answer.request_id, answer.correlation_id, answer.status, payload)
 
 
 def _subscription(customer_id: str, item: wire_subscriptions.Subscription) -> Subscription:

@@ -27,6 +27,7 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
+from include.nce.domain.privacy import without
 from include.nce.partner_center.auth import TokenKind, TokenSource
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.errors import (
@@ -261,6 +262,8 @@ class Transport:
         outcome = "no answer"
         try:
             status, answered, text = await self._exchange(call, headers)
+            # An answer that repeats its request would give them away.
+            text = without(text, (token, self._connection.client_secret, self._connection.refresh_token))
             outcome = f"HTTP {status}"
         except PartnerCenterError as error:
             error.request_id, error.correlation_id = request_id, correlation_id

@@ -102,3 +102,61 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_credentials_in_an_address_are_not_repeated() -> None:
     assert "secret" not in " ".join(faults(airflow_connection(host="https://me:secret@api.example.com")))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://api.partnercenter.microsoft.com",
+        "https://partner.partnercenterapi.microsoftonline.cn",
+        "https://API.PartnerCenter.Microsoft.com",
+    ],
+)
+def test_production_is_a_host_of_microsofts(host: str) -> None:
+    assert PartnerCenterConnection.from_airflow(airflow_connection(host=host)).rehearsal is False
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://127.0.0.1:8765",
+        "https://localhost",
+        "https://api.example.com",
+        "https://evilmicrosoft.com",
+        "https://api.partnercenter.microsoft.com.evil.example",
+        "https://microsoft.com@evil.example",
+        "https://evil.example#.microsoft.com",
+    ],
+)
+def test_without_rehearsal_no_secret_leaves_for_anybody_but_microsoft(host: str) -> None:
+    """So a production campaign reaches no simulator either, not even one that speaks TLS."""
+    assert [fault for fault in faults(airflow_connection(host=host)) if "host" in fault]
+    authority = {"tenant_id": TENANT, "authority": host}
+    assert [fault for fault in faults(airflow_connection(authority)) if "authority" in fault]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://api.partnercenter.microsoft.com",
+        "http://10.0.0.7:8765",
+        "http://simulator:8765",
+        "http://localhost.example:8765",
+        "http://127.0.0.1.nip.io:8765",
+        "http://127.1:8765",
+        "http://0.0.0.0:8765",
+        "http://[::]:8765",
+        "http://[fe80::1]:8765",
+        "http://127.0.0.1@evil.example:8765",
+    ],
+)
+def test_a_rehearsal_is_on_this_machine_beyond_doubt(host: str) -> None:
+    extra = {"tenant_id": TENANT, "authority": "http://127.0.0.1:8765", "rehearsal": True}
+    assert faults(airflow_connection(extra, host=host))
+    both = {"tenant_id": TENANT, "authority": host, "rehearsal": True}
+    assert faults(airflow_connection(both, host="http://127.0.0.1:8765"))
+
+
+def test_a_rehearsal_over_ipv6_is_on_this_machine_too() -> None:
+    extra = {"tenant_id": TENANT, "authority": "http://[::1]:8765", "rehearsal": True}
+    assert PartnerCenterConnection.from_airflow(airflow_connection(extra, host="http://[::1]:8765")).rehearsal
