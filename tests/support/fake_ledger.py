@@ -29,7 +29,7 @@ from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Busy, Command, Conversion, Run
+from include.nce.steps.ports import Busy, Command, Conversion, Overtaken, Run
 
 _ANSWERS = {"accepted", "refused", "found", "not_found"}
 _TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
@@ -368,11 +368,20 @@ class FakeLedger:
         return result
 
     async def advance(
-        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+        self,
+        conversion_id: int,
+        state: ConversionState,
+        reason: str = "",
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
+        **facts: Any,
     ) -> Conversion:
         if facts.keys() - _LEARNT:
             raise TypeError(f"a conversion has no facts named {facts.keys() - _LEARNT}")
         before = self._conversions[conversion_id]
+        if seen is not None and before.state is not seen:
+            raise Overtaken(f"{before.legacy_id} is {before.state.value} by now")
         if before.state is not state:
             facts = {"not_before_at": None, "state_since_at": at, **facts}
         after = replace(before, state=state, reason=reason, **facts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +40,7 @@ from include.nce.steps.ports import (
     Command,
     Conversion,
     Ledger,
+    Overtaken,
     PartnerCenter,
     Purchase,
     PurchaseLine,
@@ -78,6 +80,7 @@ class _Desk:
     ledger: Ledger
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
+    seen: dict[int, ConversionState] = field(default_factory=dict)
     wait_seconds: float = 0.0
 
     async def fresh(self, customer_id: str) -> Sequence[Subscription]:
@@ -89,9 +92,14 @@ class _Desk:
     async def move(
         self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
     ) -> None:
+        """Raises `Overtaken` when somebody else has moved one of them since this process saw it last."""
         now_at = await self.clock.now()
         for conversion in bundle:
-            await self.ledger.advance(conversion.conversion_id, state, reason, at=now_at, **facts)
+            moved = await self.ledger.advance(
+                conversion.conversion_id, state, reason, at=now_at,
+                seen=self.seen[conversion.conversion_id], **facts,
+            )  # fmt: skip
+            self.seen[conversion.conversion_id] = moved.state
 
     async def answer(
         self,
@@ -181,8 +189,9 @@ async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
     try:
         async with desk.ledger.single_writer(bundle[0].customer_id, *keys) as writer:
             current = [await desk.ledger.conversion(member.conversion_id) for member in bundle]
+            desk.seen = {member.conversion_id: member.state for member in current}
             return await _settle_alone(current, desk, writer)
-    except Busy:
+    except (Busy, Overtaken):
         return True
 
 
@@ -343,14 +352,15 @@ async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, 
     # The base comes last: as long as it is not accepted, its add-ons are looked at again.
     for member in reversed(bundle):
         part = parts.get(member.legacy_id)
-        await desk.move(
-            [member],
-            ConversionState.ACCEPTED,
-            "Microsoft is migrating it",
-            migration_id=migration.migration_id,
-            nce_subscription_id=part.nce_subscription_id if part else None,
-            order_id=part.nce_order_id if part else None,
-        )
+        with suppress(Overtaken):  # whoever has moved it knows of the same migration, and more
+            await desk.move(
+                [member],
+                ConversionState.ACCEPTED,
+                "Microsoft is migrating it",
+                migration_id=migration.migration_id,
+                nce_subscription_id=part.nce_subscription_id if part else None,
+                order_id=part.nce_order_id if part else None,
+            )
 
 
 async def _is_ordered(base: Conversion, sent: Command, desk: _Desk) -> bool:
@@ -438,13 +448,14 @@ async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, des
             why = f"{fault.description} (code {fault.code})" if fault else "no order came back for it"
             await desk.move([member], ConversionState.REFUSED, f"Partner Center refuses: {why}")
             continue
-        await desk.move(
-            [member],
-            ConversionState.ACCEPTED,
-            "ordered, waiting until it is active",
-            order_id=order_id,
-            nce_subscription_id=purchase.subscription_ids.get(member.legacy_id),
-        )
+        with suppress(Overtaken):  # whoever has moved it had the same cart checked out
+            await desk.move(
+                [member],
+                ConversionState.ACCEPTED,
+                "ordered, waiting until it is active",
+                order_id=order_id,
+                nce_subscription_id=purchase.subscription_ids.get(member.legacy_id),
+            )
 
 
 async def _send(

@@ -299,10 +299,21 @@ class Ledger(Protocol):
         ...
 
     async def advance(
-        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+        self,
+        conversion_id: int,
+        state: ConversionState,
+        reason: str = "",
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
+        **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (`migration_id`, `nce_subscription_id`,
-        ...)."""
+        ...).
+
+        `seen` is the state in which the caller found it: raises `Overtaken`, and changes nothing, when it is
+        in another one by now.
+        """
         ...
 
     def single_writer(self, tenant_id: str, *keys: str) -> AbstractAsyncContextManager[SingleWriter]:
@@ -351,6 +362,10 @@ class SingleWriter(Protocol):
 
 class Busy(Exception):
     """Somebody else writes for this subscription right now."""
+
+
+class Overtaken(Exception):
+    """Somebody else has moved this conversion since it was looked at: what was decided then is void."""
 
 
 class Enrolment(Protocol):
