@@ -8,6 +8,7 @@ has to explain every difference. In the end the weather is calm, and what nobody
 from __future__ import annotations
 
 import asyncio
+import os
 import itertools
 from collections import Counter
 from collections.abc import Awaitable
@@ -17,7 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy.engine import make_url
@@ -497,6 +498,12 @@ def test_whatever_happens_in_whatever_order_the_rules_hold(
     _happened.clear()
     short = {"max_examples": 10, "stateful_step_count": 14}
     profile = {"max_examples": 250, "stateful_step_count": 25} if full else short
+    if os.environ.get("ANYN"):
+        profile = {
+            "max_examples": int(os.environ["ANYN"]),
+            "stateful_step_count": 20,
+            "phases": [Phase.generate],
+        }
     run_state_machine_as_test(
         Here,
         settings=settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, **profile),

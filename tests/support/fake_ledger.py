@@ -29,7 +29,7 @@ from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Busy, Command, Conversion, Overtaken, Run
+from include.nce.steps.ports import AnsweredAlready, Busy, Command, Conversion, Overtaken, Run
 
 _ANSWERS = {"accepted", "refused", "found", "not_found"}
 _TRIED = ("migration_id", "cart_id", "order_id", "nce_subscription_id", "not_before_at")
@@ -468,7 +468,7 @@ class FakeLedger:
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         command = self.commands[command_id]
         if command.answered:
-            raise ValueError(f"command {command_id} is answered already and may not be sent again")
+            raise AnsweredAlready(f"command {command_id} is answered already and may not be sent again")
         self.commands[command_id] = replace(command, sent=True)
         self.events.append(("sending", command.legacy_id, command.kind, command.request_id))
 

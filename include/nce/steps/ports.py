@@ -335,7 +335,9 @@ class Ledger(Protocol):
         """The latest command of this kind that has no answer yet."""
         ...
 
-    async def note_sending(self, command_id: int, *, at: datetime) -> None: ...
+    async def note_sending(self, command_id: int, *, at: datetime) -> None:
+        """Commit "about to send"; raises `AnsweredAlready` for a command that has its answer."""
+        ...
 
     async def note_answer(
         self,
@@ -366,6 +368,10 @@ class Busy(Exception):
 
 class Overtaken(Exception):
     """Somebody else has moved this conversion since it was looked at: what was decided then is void."""
+
+
+class AnsweredAlready(Overtaken, ValueError):
+    """Somebody else has settled what became of this command: it is never sent again."""
 
 
 class Enrolment(Protocol):
