@@ -19,10 +19,11 @@ from typing import Any
 import psutil
 
 from include.nce.ledger.locks import lock_key
+from scripts.stack.postgres import EmbeddedPostgres
 from scripts.stack.services import Keeper
 from tests.e2e.stage import until
 from tests.safety.crowd import Member
-from tests.safety.points import Crash, read
+from tests.safety.points import SERVICES, Crash, Kill, read
 from tests.safety.stage import CrashStage
 
 LOOK_SECONDS = 0.1
@@ -54,7 +55,7 @@ class Wave:
     clean: Sequence[Member] = ()
     killed: dict[str, Killed] = field(default_factory=dict)
     _lines: dict[str, int] = field(default_factory=dict)
-    _triggers: dict[Member, dict[str, Any]] = field(default_factory=dict)
+    _waiting: dict[Kill, dict[Member, dict[str, Any]]] = field(default_factory=dict)
     _arrived_at: float = 0.0
 
     @property
@@ -153,8 +154,8 @@ class Wave:
                     acted = self._kill(member, crash, here) or acted
             elif not self._settled(member):
                 acted = self._let_go(member, crash) or acted
-        if self._triggers and time.monotonic() - self._arrived_at > CALM_SECONDS:
-            self._kill_triggerer()
+        if self._waiting and time.monotonic() - self._arrived_at > CALM_SECONDS:
+            self._kill_service(*self._waiting.popitem())
             acted = True
         return acted
 
@@ -172,12 +173,13 @@ class Wave:
         return bool(account[fault]["held"])
 
     def _kill(self, member: Member, crash: Crash, here: Mapping[str, Any]) -> bool:
-        if crash.kill == "triggerer":
-            if member not in self._triggers:
-                self._triggers[member] = dict(here)
-                self._arrived_at = time.monotonic()
-                return True
-            return False
+        if crash.kill in SERVICES:
+            victims = self._waiting.setdefault(crash.kill, {})
+            if member in victims:
+                return False
+            victims[member] = dict(here)
+            self._arrived_at = time.monotonic()
+            return True
         child, supervisor = psutil.Process(here["pid"]), psutil.Process(here["ppid"])
         assert "LocalExecutor" in " ".join(supervisor.cmdline()), supervisor.cmdline()
         record = Killed(pid=child.pid, at=time.time())
@@ -228,23 +230,31 @@ class Wave:
     def _here_again(self, member: Member) -> dict[str, Any]:
         return dict(json.loads((self.stage.probe / "reached" / f"{member.partner}.json").read_text()))
 
-    def _kill_triggerer(self) -> None:
-        keeper = Keeper(self.stage.installation.local / "run", self.stage.installation.logs)
-        leader = keeper.process("triggerer")
-        assert leader is not None, "there is no triggerer to kill"
-        family = [leader, *leader.children(recursive=True)]
-        runners = {here["pid"] for here in self._triggers.values()}
-        assert runners <= {process.pid for process in family}
+    def _kill_service(self, kill: Kill, victims: Mapping[Member, Mapping[str, Any]]) -> None:
+        """Whoever works for it stands at its point: it is killed under them, and started again."""
+        if kill == "postgres":
+            pid = EmbeddedPostgres(self.stage.installation.local / "postgres").pid
+            assert pid is not None, "PostgreSQL is not the stack's own"
+            leader = psutil.Process(pid)
+            family = [leader]
+        else:
+            keeper = Keeper(self.stage.installation.local / "run", self.stage.installation.logs)
+            found = keeper.process(kill)
+            assert found is not None, f"there is no {kill} to kill"
+            leader = found
+            children = leader.children(recursive=True)
+            assert {here["pid"] for here in victims.values()} <= {process.pid for process in children}
+            # The scheduler's workers run on without it, until it is started again.
+            family = [leader, *children] if kill == "triggerer" else [leader]
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(family, timeout=10)
-        for member, here in self._triggers.items():
-            self.killed[member.partner] = Killed(pid=here["pid"], at=time.time())
+        for member, here in victims.items():
+            self.killed[member.partner] = Killed(pid=leader.pid, at=time.time())
             self._lines[member.partner] = len(self._seen(member))
             if here["kind"] == "request":
                 self.stage.simulator("POST", f"faults/{here['fault']}/release")
-        self._triggers.clear()
         self.stage.up()
 
     def _seen(self, member: Member) -> list[dict[str, Any]]:

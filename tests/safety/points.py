@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kill = Literal["child", "supervisor", "lock", "triggerer"]
+Kill = Literal["child", "supervisor", "lock", "triggerer", "scheduler", "postgres"]
 KILLS: dict[Kill, str] = {
     "child": "the task's process killed",
     "supervisor": "its supervisor killed, the task runs on as an orphan",
     "lock": "its supervisor killed, and the orphan has lost its lock",
-    "triggerer": "the triggerer killed",
+    "triggerer": "the triggerer killed and started again",
+    "scheduler": "the scheduler killed and started again, with all that it had in hand",
+    "postgres": "PostgreSQL killed and started again, and Airflow with it",
 }
+SERVICES: tuple[Kill, ...] = ("triggerer", "scheduler", "postgres")
+"""Killed for everybody at once, and started again by the programs of the stack."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,13 @@ def crashes(points: Iterable[Point]) -> list[Crash]:
             kills = ("child", "supervisor", "lock")
         found += [Crash(point, kill) for kill in kills]
     return found
+
+
+def outages(points: Iterable[Point]) -> list[Crash]:
+    """The scheduler and PostgreSQL die at the worst moments: Microsoft has done it, and nobody was told."""
+    return [
+        Crash(point, kill)
+        for point in points
+        if point.when == "after" and point.kind == "request" and point.what.split()[0] in ("POST", "PATCH")
+        for kill in ("scheduler", "postgres")
+    ]

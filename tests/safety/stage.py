@@ -45,11 +45,12 @@ class CrashStage(Stage):
     """An installation with a crowd of partners, all of them due."""
 
     def __init__(self, members: Sequence[Member]) -> None:
-        super().__init__()
+        super().__init__(database_server=None)  # its own PostgreSQL: that one is killed, too
         self.members = list(members)
         self.probe = self._folder / "probe"
         for name in ("seen", "points", "reached", "go"):
             (self.probe / name).mkdir(parents=True)
+        self._prepared = False
         self._story, self._campaign = crowd.write(self.members, self._folder)
 
     @cached_property
@@ -65,11 +66,18 @@ class CrashStage(Stage):
     def up(self) -> None:
         """Bring everything up, or what is missing of it; the campaign clock is moved by hand."""
         self._run("tests.safety.bring_up", str(self._story), seconds=UP_SECONDS)
+        if self._prepared:
+            self._lift_limits()  # it has made the connections anew
 
     def prepare(self) -> None:
         """The campaign is imported, its partners are enrolled, and no call budget stands in the way."""
         self.simulator("PUT", "clock", {"mode": "manual"})
         self.nce("campaign", "import", str(self._campaign), "--by", "the desk")
+        self._lift_limits()
+        asyncio.run(self._enrol())
+        self._prepared = True
+
+    def _lift_limits(self) -> None:
         extra = {
             "tenant_id": PROVIDER_TENANT,
             "refresh_token": APPLICATION["refresh_token"],
@@ -79,7 +87,6 @@ class CrashStage(Stage):
         }
         body = {"connection_id": "partner_center", "conn_type": "partner_center", "extra": json.dumps(extra)}
         assert self.airflow("PATCH", "connections/partner_center?update_mask=extra", body) is not None
-        asyncio.run(self._enrol())
 
     async def _enrol(self) -> None:
         roster = load_roster(json.dumps(crowd.roster(self.members)), name="crowd")

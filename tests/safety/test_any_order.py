@@ -8,8 +8,8 @@ has to explain every difference. In the end the weather is calm, and what nobody
 from __future__ import annotations
 
 import asyncio
-import os
 import itertools
+import os
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack, suppress

@@ -18,7 +18,7 @@ import pytest
 from tests.safety import tally
 from tests.safety.crowd import ROUTES, Member
 from tests.safety.driver import Killed, Wave
-from tests.safety.points import KILLS, Crash, Point, crashes, read, recorded
+from tests.safety.points import KILLS, Crash, Point, crashes, outages, read, recorded
 from tests.safety.stage import CrashStage
 from tests.safety.verdict import violations
 
@@ -53,13 +53,14 @@ def tried(stage: CrashStage, full: bool) -> Tried:
         for member in clean
         for point in recorded(member.route, read(stage.probe / "seen" / f"{member.partner}.jsonl"))
     ]
-    wanted = crashes(points)
-    if not full:
-        wanted = _draw(wanted)
-    drawn = {next(members[crash.point.route]): crash for crash in wanted}
+    wanted = crashes(points) if full else _draw(crashes(points))
+    waves = [*_waves(wanted), *([outages(points)] if full else [])]
+    drawn: dict[Member, Crash] = {}
     killed: dict[str, Killed] = {}
-    for some in _waves(list(drawn.items())):
-        wave = Wave(stage, dict(some))
+    for crashes_of_wave in waves:
+        some = {next(members[crash.point.route]): crash for crash in crashes_of_wave}
+        drawn |= some
+        wave = Wave(stage, some)
         try:
             wave.run()
         finally:
@@ -76,14 +77,14 @@ def _draw(everything: list[Crash]) -> list[Crash]:
     dice = random.Random(seed)  # noqa: S311 - a draw that can be repeated, not a secret
     drawn = []
     for route in ROUTES:
-        for kill in KILLS:
+        for kill in {crash.kill: None for crash in everything}:
             fitting = [c for c in everything if c.kill == kill and c.point.route == route]
             dear = [c for c in fitting if any(word in c.point.what for word in MONEY)]
             drawn.append(dice.choice(dear if dear and dice.random() < 0.75 else fitting))
     return drawn
 
 
-def _waves(everything: list[tuple[Member, Crash]]) -> Iterator[list[tuple[Member, Crash]]]:
+def _waves(everything: list[Crash]) -> Iterator[list[Crash]]:
     # The steps of one wave are mixed, so that neither all orphans nor all killed triggerers come at once.
     parts = -(-len(everything) // SIDE_BY_SIDE)
     for part in range(parts):
