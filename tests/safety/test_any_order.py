@@ -29,8 +29,8 @@ from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import Answer
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.buy_nce import LockLost
+from scripts import tally
 from scripts.stack import databases
-from tests.safety import tally
 from tests.safety.crowd import CAMPAIGN
 from tests.safety.household import (
     BY_ID,
@@ -496,14 +496,11 @@ def test_whatever_happens_in_whatever_order_the_rules_hold(
         server, template = postgres_server, _migrated_template
 
     _happened.clear()
-    short = {"max_examples": 10, "stateful_step_count": 14}
-    profile = {"max_examples": 250, "stateful_step_count": 25} if full else short
-    if os.environ.get("ANYN"):
-        profile = {
-            "max_examples": int(os.environ["ANYN"]),
-            "stateful_step_count": 20,
-            "phases": [Phase.generate],
-        }
+    profile: dict[str, Any] = {"max_examples": 8, "stateful_step_count": 14}
+    if full:
+        profile = {"max_examples": 250, "stateful_step_count": 25}
+    elif os.environ.get("NCE_SAFETY") == "mutants":  # whoever looks for a mutant wants no shortest example
+        profile = {"max_examples": 60, "stateful_step_count": 20, "phases": [Phase.generate]}
     run_state_machine_as_test(
         Here,
         settings=settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, **profile),

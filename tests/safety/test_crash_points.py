@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.safety import tally
+from scripts import tally
 from tests.safety.crowd import ROUTES, Member
 from tests.safety.driver import Killed, Wave
 from tests.safety.points import KILLS, Crash, Point, crashes, outages, read, recorded

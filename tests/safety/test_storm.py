@@ -1,5 +1,5 @@
-"""A campaign in a storm: of all calls 30 % are throttled, 10 % meet a server error, 5 % lose their answer, 2 %
-get one that breaks off, while several processes work at once and every fifth partner is run twice at once.
+"""A campaign in a storm: of all calls 30 % are throttled, 10 % meet a server error, 5 % lose their answer and
+2 % get a broken one, while several processes work at once and every fifth partner is run twice at once.
 
 It ends with nothing lost, nothing double and nothing uncovered. The chances are drawn from a seed, which is
 printed and can be given with `NCE_SAFETY_SEED`.
@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 
 from include.nce.domain.errors import PartnerCenterFault
 from include.nce.steps.buy_nce import LockLost
-from tests.safety import tally
+from scripts import tally
 from tests.safety.crowd import ROUTES, SEATS, Member, crowd, roster, scenario
 from tests.safety.rehearsal import PartnerRun, Rehearsal, Worker, rehearsal
 
@@ -56,7 +56,7 @@ def _faults(seed: int) -> list[dict[str, Any]]:
 
 
 class Storm:
-    """The whole campaign. In Airflow's place: red tasks are tried again, unfinished partners started again."""
+    """The whole campaign. As in Airflow, red tasks are tried again, and unfinished partners started again."""
 
     def __init__(self, world: Rehearsal, workers: Sequence[Worker], members: Sequence[Member]) -> None:
         self.world = world

@@ -250,9 +250,7 @@ async def _last_look(
                 ConversionState.HELD,
                 f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
             )
-    if base.route is Route.PURCHASE and not resending:
-        return await _bought_by_hand(bundle, holdings.values(), desk)
-    return None
+    return None if resending else await _bought_by_hand(bundle, holdings.values(), desk)
 
 
 async def _bought_by_hand(

@@ -11,7 +11,7 @@ import pytest
 
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
-from include.nce.domain.subscription import Status
+from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
 from include.nce.steps.ports import CartLineFault
 from tests.support.examples import (
@@ -759,15 +759,42 @@ async def test_an_offer_that_is_no_longer_bought_is_refused_too(world: OnePartne
 
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.PENDING])
+@pytest.mark.parametrize(
+    ("planned_one", "item"), [(BUNDLE[0], IDENTITY_NCE), (legacy(), BASIC_NCE)], ids=["purchase", "migrate"]
+)
 async def test_the_same_product_bought_by_hand_since_the_plan_holds_the_purchase(
-    world: OnePartner, status: Status
+    world: OnePartner, status: Status, planned_one: Subscription, item: str
 ) -> None:
-    await planned(world, BUNDLE[0])
-    world.microsoft.hold(nce(offer_id=f"{IDENTITY_NCE}:CFQ7TTC0K9ZZ", status=status))
+    await planned(world, planned_one)
+    world.microsoft.hold(nce(offer_id=f"{item}:CFQ7TTC0K9ZZ", status=status))
     await world.buy()
 
     assert world.state() is S.HELD
     assert nce_id(1) in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+@ROUTES
+async def test_who_was_overtaken_neither_sends_nor_writes_over_what_was_found(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+
+    open_command = world.records.open_command
+
+    async def while_another_one_buys(conversion_id: int, kind: str) -> Any:
+        """An orphan whose lock is gone has read this; by now its successor has bought."""
+        found = await open_command(conversion_id, kind)
+        if world.state() is S.PLANNED:
+            now_at = await world.clock.now()
+            await world.records.advance(conversion_id, S.ACCEPTED, "bought by the successor", at=now_at)
+        return found
+
+    world.records.open_command = while_another_one_buys
+    await world.buy()
+
+    assert (world.state(), world.conversion().reason) == (S.ACCEPTED, "bought by the successor")
+    assert [sent for sent in world.microsoft.sent if sent.operation != "create_cart"] == []
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named_at_checkout", "named_later"])
