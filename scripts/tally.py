@@ -19,6 +19,9 @@ class Tried:
     times: int
     violations: int
 
+    def __add__(self, other: Tried) -> Tried:
+        return Tried(self.part, self.fault, self.times + other.times, self.violations + other.violations)
+
 
 def note(part: str, fault: str, times: int, violations: int) -> None:
     """Keep it for the table, when somebody wants one."""

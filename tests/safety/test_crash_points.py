@@ -57,16 +57,16 @@ def tried(stage: CrashStage, full: bool) -> Tried:
     waves = [*_waves(wanted), *([outages(points)] if full else [])]
     drawn: dict[Member, Crash] = {}
     killed: dict[str, Killed] = {}
+    broken = violations(stage, clean)
     for crashes_of_wave in waves:
         some = {next(members[crash.point.route]): crash for crash in crashes_of_wave}
         drawn |= some
         wave = Wave(stage, some)
-        try:
-            wave.run()
-        finally:
-            killed |= wave.killed
-    broken = violations(stage, [*clean, *drawn])
-    _note(drawn, killed, broken)
+        wave.run()
+        killed |= wave.killed
+        found = violations(stage, list(some))
+        broken |= found
+        _note(some, wave.killed, found)
     return Tried(points, drawn, clean, killed, broken)
 
 
@@ -85,7 +85,7 @@ def _draw(everything: list[Crash]) -> list[Crash]:
 
 
 def _waves(everything: list[Crash]) -> Iterator[list[Crash]]:
-    # The steps of one wave are mixed, so that neither all orphans nor all killed triggerers come at once.
+    # Mixed, so that neither all orphans nor all killed triggerers come at once.
     parts = -(-len(everything) // SIDE_BY_SIDE)
     for part in range(parts):
         yield everything[part::parts]
