@@ -65,6 +65,33 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "status", "status": 401},
 ]
 TASKS = ["clear", "start_again", "confirm", "cancel"]
+CALLS = st.one_of(st.integers(1, 12), st.integers(8, 40))
+FAULTS = st.builds(
+    lambda operation, kind, count, skip: {
+        **KINDS[kind],
+        "operation": operation,
+        "count": count,
+        "skip": skip,
+    },
+    st.sampled_from([*READS, *WRITES, *WRITES]),
+    st.integers(0, len(KINDS) - 1),
+    st.integers(1, 6),
+    st.integers(0, 1),
+)
+DESK = [
+    "in time",
+    "late",
+    "withdrawn",
+    "withdrawn",
+    "withdrawn",
+    "later",
+    "back",
+    "back",
+    "convert",
+    "convert",
+]
+DESK += ["do not convert"]
+CUT_OVER = datetime(2022, 7, 11, tzinfo=timezone.utc)
 LONGEST_HOURS = 5 * 24
 """Together, so that nothing comes within a day of its term end before the weather is calm."""
 HELD_BACK = ConversionState.HELD, ConversionState.BY_OTHERS, ConversionState.REFUSED
@@ -99,9 +126,23 @@ class AnyOrder(RuleBasedStateMachine):
     def _do(self, work: Awaitable[Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(
+        first=st.sampled_from(["", "two", "dies", "orphan", "lost", "weather"]),
+        number=st.integers(3, 60),
+        after=st.booleans(),
+        faults=st.lists(FAULTS, min_size=2, max_size=6),
+    )
+    def begin(self, first: str, number: int, after: bool, faults: list[dict[str, Any]]) -> None:
+        """There is one purchase to be made of everything: in most campaigns trouble meets it at once."""
         self._do(self._begin())
+        if first == "two":
+            self.two_at_once("clear", "clear")
+        elif first == "dies":
+            self.dies("clear", number, after)
+        elif first in ("orphan", "lost"):
+            self.stands_still_while_another_works("clear", number, after, "clear", first == "lost")
+        elif first == "weather":
+            self.work_in_bad_weather("clear", faults)
 
     async def _begin(self) -> None:
         name = f"{self.template}_{next(_numbers)}"
@@ -164,7 +205,13 @@ class AnyOrder(RuleBasedStateMachine):
         self._do(both())
         _happened["two runs at once"] += 1
 
-    @rule(task=st.sampled_from(TASKS), number=st.integers(1, 40), after=st.booleans())
+    @rule(task=st.sampled_from(TASKS), faults=st.lists(FAULTS, min_size=1, max_size=4))
+    def work_in_bad_weather(self, task: str, faults: list[dict[str, Any]]) -> None:
+        self._remember()
+        self.world.fail(*faults)
+        self._do(self._task(task, self.one))
+
+    @rule(task=st.sampled_from(TASKS), number=CALLS, after=st.booleans())
     def dies(self, task: str, number: int, after: bool) -> None:
         self._remember()
 
@@ -181,8 +228,8 @@ class AnyOrder(RuleBasedStateMachine):
         _happened["a process that dies at a call"] += dying.happened
 
     @rule(
-        task=st.sampled_from(TASKS), number=st.integers(1, 40), after=st.booleans(),
-        other=st.sampled_from(TASKS), lost=st.booleans(),
+        task=st.sampled_from(TASKS), number=CALLS, after=st.booleans(), other=st.sampled_from(TASKS),
+        lost=st.booleans(),
     )  # fmt: skip
     def stands_still_while_another_works(
         self, task: str, number: int, after: bool, other: str, lost: bool
@@ -210,13 +257,6 @@ class AnyOrder(RuleBasedStateMachine):
 
     # What happens at Microsoft
 
-    @rule(
-        operation=st.sampled_from(READS + 2 * WRITES), kind=st.sampled_from(range(len(KINDS))),
-        count=st.integers(1, 6), skip=st.integers(0, 2),
-    )  # fmt: skip
-    def fault(self, operation: str, kind: int, count: int, skip: int) -> None:
-        self.world.fail({"operation": operation, "count": count, "skip": skip, **KINDS[kind]})
-
     @rule(hours=st.sampled_from([0.2, 1, 3, 9, 26]))
     def time_passes(self, hours: float) -> None:
         if self.hours + hours <= LONGEST_HOURS:
@@ -225,8 +265,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     # What people do
 
-    @rule(customer=st.sampled_from([None, *CUSTOMERS]), in_time=st.booleans())
-    def opt_out(self, customer: str | None, in_time: bool) -> None:
+    @rule(what=st.sampled_from(DESK), customer=st.sampled_from([None, *CUSTOMERS]))
+    def the_desk_is_told(self, what: str, customer: str | None) -> None:
+        """Most of what is told is taken back again, so that there is something left to buy."""
+        if what in ("in time", "late"):
+            self._opt_out(customer, in_time=what == "in time")
+        elif what == "withdrawn":
+            self._withdraw()
+        elif what in ("convert", "do not convert"):
+            self._decide(convert=what == "convert")
+        else:
+            self._move_the_cut_over(later=what == "later")
+
+    def _opt_out(self, customer: str | None, *, in_time: bool) -> None:
         received_at = datetime(2022, 6, 20 if in_time else 2, tzinfo=timezone.utc) + timedelta(
             days=0 if in_time else 32
         )
@@ -237,8 +288,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.opted_out = {each.customer_id: each.received_at for each in stands}
         _happened["an opt-out in time" if in_time else "a late opt-out"] += 1
 
-    @rule()
-    def opt_outs_are_withdrawn(self) -> None:
+    def _withdraw(self) -> None:
         for whose in list(self.opted_out):
             self._do(
                 self.one.ledger.withdraw_opt_out(
@@ -249,17 +299,13 @@ class AnyOrder(RuleBasedStateMachine):
             _happened["an opt-out withdrawn"] += 1
         self.opted_out.clear()
 
-    @rule(later=st.booleans())
-    def the_cut_over_is_moved(self, later: bool) -> None:
-        moment = datetime(2022, 8, 15 if later else 11, tzinfo=timezone.utc)
-        if not later:
-            moment = datetime(2022, 7, 11, tzinfo=timezone.utc)
+    def _move_the_cut_over(self, *, later: bool) -> None:
+        moment = datetime(2022, 8, 15, tzinfo=timezone.utc) if later else CUT_OVER
         self._do(self.one.ledger.move_moment(CAMPAIGN, "cut_over", moment, "anna", "Microsoft says so"))
         self.cut_over_moved = later
         _happened["a moved date"] += 1
 
-    @rule(convert=st.booleans())
-    def a_person_decides(self, convert: bool) -> None:
+    def _decide(self, *, convert: bool) -> None:
         off = BY_NAME["off"].legacy_id
         kind = DecisionKind.CONFIRM_CONVERSION if convert else DecisionKind.WITHDRAW_CONFIRMATION
         self._do(
@@ -271,38 +317,35 @@ class AnyOrder(RuleBasedStateMachine):
         self.decided["now"] = convert
         self.decided["planned"] |= convert
 
-    @rule(thing=st.sampled_from(CONVERTIBLE))
-    def somebody_buys_by_hand(self, thing: Thing) -> None:
-        self._portal(
-            "bought by hand", thing, kind="buy_in_portal", partner=PARTNER, customer=thing.customer,
-            key=f"hand-{next(_numbers)}", sku=thing.successor, seats=10,
-        )  # fmt: skip
-
-    @rule(thing=st.sampled_from(CONVERTIBLE))
-    def somebody_migrates_by_hand(self, thing: Thing) -> None:
-        self._portal("migrated by hand", thing, kind="migrate_in_portal", subscription=thing.legacy_id)
-
-    @rule(thing=st.sampled_from(CONVERTIBLE), what=st.sampled_from(["suspend", "reactivate"]))
-    def somebody_changes_legacy(self, thing: Thing, what: str) -> None:
-        self._portal(f"legacy: {what}", thing, kind=what, subscription=thing.legacy_id)
-
-    @rule(thing=st.sampled_from(CONVERTIBLE), seats=st.integers(1, 30))
-    def somebody_changes_seats(self, thing: Thing, seats: int) -> None:
-        if self.world.subscriptions[thing.legacy_id].status == "active":
+    @rule(
+        what=st.sampled_from(["buy", "migrate", "suspend", "reactivate", "cancel", "seats", "seats"]),
+        thing=st.sampled_from(CONVERTIBLE),
+        seats=st.integers(1, 30),
+    )
+    def somebody_works_in_the_portal(self, what: str, thing: Thing, seats: int) -> None:
+        if what == "buy":
             self._portal(
-                "seats changed", thing, kind="change_seats", subscription=thing.legacy_id, seats=seats
-            )
+                "bought by hand", thing, kind="buy_in_portal", partner=PARTNER, customer=thing.customer,
+                key=f"hand-{next(_numbers)}", sku=thing.successor, seats=10,
+            )  # fmt: skip
+        elif what == "migrate":
+            self._portal("migrated by hand", thing, kind="migrate_in_portal", subscription=thing.legacy_id)
+        elif what == "cancel":
+            self._cancel_the_new_one(thing)
+        elif what == "seats":
+            if self.world.subscriptions[thing.legacy_id].status == "active":
+                self._portal(
+                    "seats changed", thing, kind="change_seats", subscription=thing.legacy_id, seats=seats
+                )
+        else:
+            self._portal(f"legacy: {what}", thing, kind=what, subscription=thing.legacy_id)
 
-    @rule(thing=st.sampled_from(CONVERTIBLE))
-    def somebody_cancels_the_new_one(self, thing: Thing) -> None:
+    def _cancel_the_new_one(self, thing: Thing) -> None:
+        now_at = self.world.simulation.catch_up()
         row = next((row for row in self._successors(thing) if row.status == "active"), None)
-        if (
-            row is not None
-            and row.cancellable_until
-            and self.world.simulation.catch_up() < row.cancellable_until
-        ):
-            # Not through a story's event, which names what the scenario knows: as the portal does it.
-            row.status, row.ended_at = "deleted", self.world.simulation.catch_up()
+        if row is not None and row.cancellable_until and now_at < row.cancellable_until:
+            # A story's event names what its scenario knows; this one came into being since.
+            row.status, row.ended_at = "deleted", now_at
             row.version += 1
             self.touched.add(thing.legacy_id)
             _happened["portal: NCE cancelled"] += 1
@@ -458,9 +501,7 @@ class AnyOrder(RuleBasedStateMachine):
         """No more faults, nothing in the way; the operator starts the partner again until nothing moves."""
         _happened["answers that were faults"] += self.world.calm()
         if self.cut_over_moved:
-            await self.one.ledger.move_moment(
-                CAMPAIGN, "cut_over", datetime(2022, 7, 11, tzinfo=timezone.utc), "anna", "back again"
-            )
+            await self.one.ledger.move_moment(CAMPAIGN, "cut_over", CUT_OVER, "anna", "back again")
             self.cut_over_moved = False
         for _ in range(3):
             await self.run_of.confirm(self.one)

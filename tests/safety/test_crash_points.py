@@ -24,7 +24,7 @@ from tests.safety.verdict import violations
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(5400)]
 
-SIDE_BY_SIDE = 36
+SIDE_BY_SIDE = 64
 """Partners a wave: each orphan stands still for a minute and a half, and keeps its memory that long."""
 MONEY = ("commands", "command_events", "POST", "PATCH")
 """Half of a draw falls on these: they are the points around what costs money."""
