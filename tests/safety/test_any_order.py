@@ -54,7 +54,6 @@ KINDS: list[dict[str, Any]] = [
     {"kind": "status", "status": 503},
     {"kind": "status", "status": 500, "after": True},
     {"kind": "throttle", "retry_after": 1},
-    {"kind": "throttle", "retry_after": 1, "after": True},
     {"kind": "lost_answer", "seconds": 0},
     {"kind": "reset_before"},
     {"kind": "reset_after"},
