@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
                 check=False,
             )
             results.append((part, done.returncode == 0, time.monotonic() - began))
-        tried = _added_up(tally.read(notes))
+        tried = added_up(tally.read(notes))
     console.print(_tried_table(tried))
     console.print(_parts_table(results))
     violations = sum(each.violations for each in tried)
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     return 0 if violations == 0 and all(passed for _, passed, _ in results) else 1
 
 
-def _added_up(tried: list[tally.Tried]) -> list[tally.Tried]:
+def added_up(tried: list[tally.Tried]) -> list[tally.Tried]:
     """One line a fault, in the order in which they were first noted."""
     sums: dict[tuple[str, str], tally.Tried] = {}
     for each in tried:
