@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "the look before anything is sent again",
         "include/nce/steps/buy_nce.py",
-        "if sent is not None and migrates and await _find(bundle, sent, desk):",
-        "if sent is not None and migrates and False:",
+        "if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):",
+        "if False:",
         (CRASHES, ANY_ORDER),
     ),
     Mutant(

@@ -157,7 +157,8 @@ _ON_ITS_WAY = frozenset(
         ConversionState.BY_OTHERS,
     }
 )
-_NOT_BOUGHT_YET = RETRIABLE_STATES | {ConversionState.SENT, ConversionState.UNKNOWN}
+_SENT = frozenset({ConversionState.SENT, ConversionState.UNKNOWN})
+_NOT_BOUGHT_YET = RETRIABLE_STATES | _SENT
 """As far as is known. Whether what was sent has arrived is looked up first."""
 
 
@@ -198,14 +199,17 @@ async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
 async def _settle_alone(whole: list[Conversion], desk: _Desk, writer: SingleWriter) -> bool:
     # What is bought is left alone, also when it is only a part of the bundle.
     bundle = [member for member in whole if member.state in _NOT_BOUGHT_YET]
-    if not bundle:
-        return False
-    base = bundle[0]
+    base = bundle[0] if bundle else whole[0]
     migrates = base.route is Route.MIGRATE
     command = await desk.ledger.open_command(base.conversion_id, MIGRATION if migrates else CHECKOUT)
     sent = command if command is not None and command.sent else None
+    if not bundle:
+        if sent is not None:
+            await _note_forgotten(base, sent, desk)
+        return False
     try:
-        if sent is not None and migrates and await _find(bundle, sent, desk):
+        # Also without an open command: who noted the answer may have died before the state followed.
+        if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
         ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
@@ -549,8 +553,17 @@ async def _read_failed(
     return False
 
 
-async def _find(bundle: Sequence[Conversion], command: Command, desk: _Desk) -> bool:
-    """Look whether the migration that was sent has arrived. True when that settles it, either way."""
+async def _note_forgotten(base: Conversion, command: Command, desk: _Desk) -> None:
+    """Whoever bought it died between the record of the purchase and that of its answer."""
+    body = {"migration": base.migration_id, "order": base.order_id, "state": base.state.value}
+    await desk.answer(command, "found", body=body)
+
+
+async def _find(bundle: Sequence[Conversion], command: Command | None, desk: _Desk) -> bool:
+    """Look whether the migration that was sent has arrived. True when that settles it, either way.
+
+    The conversion moves before the command is answered: a crash in between leaves a question, not a loss.
+    """
     base = bundle[0]
     ours: list[Migration] = []
     others: list[Migration] = []
@@ -563,16 +576,18 @@ async def _find(bundle: Sequence[Conversion], command: Command, desk: _Desk) -> 
             ours.append(migration)
     if ours:
         latest = max(ours, key=lambda m: m.started_at.timestamp() if m.started_at else 0.0)
-        await desk.answer(command, "found", body=_sight(latest))
         await _accept_migration(bundle, latest, desk)
+        if command is not None:
+            await desk.answer(command, "found", body=_sight(latest))
         return True
     standing = next((m for m in others if m.state is not MigrationState.FAILED), None)
     if standing is None:
         return False
-    await desk.answer(command, "refused", body=_sight(standing))
     await desk.move(
         bundle, ConversionState.BY_OTHERS, f"somebody else's migration {standing.migration_id} has it"
     )
+    if command is not None:
+        await desk.answer(command, "refused", body=_sight(standing))
     return True
 
 
