@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,8 @@ class Wave:
     _lines: dict[str, int] = field(default_factory=dict)
     _waiting: dict[Kill, dict[Member, dict[str, Any]]] = field(default_factory=dict)
     _arrived_at: float = 0.0
+    _aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _repair: Future[None] | None = None
 
     @property
     def members(self) -> list[Member]:
@@ -154,6 +157,11 @@ class Wave:
                     acted = self._kill(member, crash, here) or acted
             elif not self._settled(member):
                 acted = self._let_go(member, crash) or acted
+        if self._repair is not None:
+            if not self._repair.done():
+                return True
+            self._repair.result()
+            self._repair = None
         if self._waiting and time.monotonic() - self._arrived_at > CALM_SECONDS:
             self._kill_service(*self._waiting.popitem())
             acted = True
@@ -255,7 +263,8 @@ class Wave:
             self._lines[member.partner] = len(self._seen(member))
             if here["kind"] == "request":
                 self.stage.simulator("POST", f"faults/{here['fault']}/release")
-        self.stage.up()
+        # Beside everything else: an orphan is let go when the next attempt begins, not half a minute later.
+        self._repair = self._aside.submit(self.stage.up)
 
     def _seen(self, member: Member) -> list[dict[str, Any]]:
         return read(self.stage.probe / "seen" / f"{member.partner}.jsonl")

@@ -186,7 +186,7 @@ class BuyNce(_Step):
             report = await buy_nce(
                 context["run_id"], int(self.batch["plan_id"]), int(self.batch["batch_no"]),
                 partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
-                pause=asyncio.sleep,
+                pause=asyncio.sleep, last_try=context["ti"].try_number > (self.retries or 0),
             )  # fmt: skip
         self.log.info("Batch %s: %s.", self.batch["batch_no"],
                       ", ".join(f"{count} {state}" for state, count in report.states.items()))  # fmt: skip

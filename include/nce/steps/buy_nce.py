@@ -81,6 +81,7 @@ class _Desk:
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
     seen: dict[int, ConversionState] = field(default_factory=dict)
+    busy: list[str] = field(default_factory=list)
     wait_seconds: float = 0.0
 
     async def fresh(self, customer_id: str) -> Sequence[Subscription]:
@@ -126,13 +127,15 @@ async def buy_nce(
     ledger: Ledger,
     clock: Clock,
     pause: Pause,
+    last_try: bool = True,
 ) -> BatchReport:
     """Buys the New Commerce subscription for each line of the batch, most urgent first.
 
     Right before each purchase the opt-outs, the dates and the subscription itself are looked at once more.
     What is already bought is left alone, so clearing this task is safe. A line that cannot be bought is
     written down with its reason and does not stop the others; the batch turns red for it at `cancel_legacy`,
-    after the others are finished. Red here only when the ledger cannot be reached: clear it.
+    after the others are finished. Red here only when the ledger cannot be reached: clear it. Yellow: somebody
+    else, such as an orphan of an earlier try, is converting one of them; Airflow tries again by itself.
     """
     run = await ledger.run(run_id)
     desk = _Desk(run, partner_center, ledger, clock)
@@ -142,9 +145,12 @@ async def buy_nce(
             await pause(min(max(desk.wait_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
         desk.wait_seconds = 0.0
         desk.holdings.clear()
+        desk.busy.clear()
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
+    if desk.busy and not last_try:
+        raise Busy(f"Somebody else is converting {', '.join(desk.busy)} right now; it is tried again.")
     return await report(run_id, plan_id, batch_no, ledger=ledger)
 
 
@@ -193,6 +199,7 @@ async def _settle(bundle: list[Conversion], desk: _Desk) -> bool:
             desk.seen = {member.conversion_id: member.state for member in current}
             return await _settle_alone(current, desk, writer)
     except (Busy, Overtaken):
+        desk.busy.append(bundle[0].legacy_id)
         return True
 
 

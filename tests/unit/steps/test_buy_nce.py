@@ -13,7 +13,7 @@ from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
-from include.nce.steps.ports import CartLineFault
+from include.nce.steps.ports import Busy, CartLineFault
 from tests.support.examples import (
     AUDIO_NCE,
     BASIC_NCE,
@@ -564,6 +564,19 @@ async def test_a_purchase_names_what_to_buy_and_the_partner_of_record(world: One
         (IDENTITY_NCE, "annual", 10),
         (SIGN_IN_NCE, "annual", 4),
     ]
+
+
+@ROUTES
+async def test_while_somebody_else_is_at_work_airflow_tries_again(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    assert world.planned is not None
+    tools = {"partner_center": world.microsoft, "ledger": world.records, "clock": world.clock}
+    again = {"pause": world.clock.pause, "last_try": False}
+    async with world.records.single_writer(CUSTOMER, legacy_id(1)):
+        with pytest.raises(Busy, match=legacy_id(1)):
+            await buy_nce(RUN, world.planned.plan_id, 0, **tools, **again)
+    await buy_nce(RUN, world.planned.plan_id, 0, **tools, **again)
+    assert world.state() is S.ACCEPTED
 
 
 @ROUTES
