@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo status down reset test test-contract lint audit lock
+.PHONY: help demo status down reset test test-contract test-safety lint audit lock
 export PYTHON SCENARIO ROSTER
 
 help: ## list these targets
@@ -26,6 +26,10 @@ test: ## run all tests
 
 test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
 	@scripts/test tests/contract
+
+test-safety: ## try to break every rule about money: all crash points, any order of anything, a storm (an hour)
+	@scripts/venv requirements-dev.txt
+	@.venv/bin/python -m scripts.safety
 
 lint: ## check formatting, style, types and imports
 	@scripts/venv requirements-dev.txt

@@ -120,8 +120,9 @@ class Call:
         return row
 
     def mentioned(self) -> set[str]:
-        """Every id that path, query or body names, for matching faults."""
+        """Every id that path, query, body or the header MS-RequestId names, for matching faults."""
         ids = {value.lower() for value in self.ids.values()}
+        ids.add(self.headers.get("MS-RequestId", "").strip().lower())
         ids |= {value.lower() for _, value in parse_qsl(self.raw_query)}
         try:
             body = self.json()

@@ -109,6 +109,8 @@ def _matches(world: World, fault: Fault, operation: str, ids: set[str]) -> bool:
     if fault.until_at is not None and world.now >= fault.until_at:
         return False
     match = fault.match
+    if match.request is not None and match.request not in ids:
+        return False
     if (
         match.customer is not None
         and (world.scenario.find_customer(match.customer) or match.customer) not in ids

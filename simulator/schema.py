@@ -481,10 +481,11 @@ Event = Annotated[
 
 
 class FaultMatch(Part):
-    """Only calls about this customer or subscription."""
+    """Only calls about this customer or subscription, or the one with this MS-RequestId."""
 
     customer: Text | None = None
     subscription: Text | None = None
+    request: Guid | None = None
 
 
 class Fault(Part):

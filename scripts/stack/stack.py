@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,11 +54,22 @@ class ServiceState:
 
 
 class Stack:
-    """The stack of one installation; `say` gets one line per thing that was done."""
+    """The stack of one installation; `say` gets one line per thing that was done.
 
-    def __init__(self, installation: Installation, *, say: Callable[[str], None] = print) -> None:
+    `variables` are environment variables of its services that differ from this machine's usual ones: a test
+    shortens Airflow's timeouts with them.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        say: Callable[[str], None] = print,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.installation = installation
         self._say = say
+        self._variables = dict(variables or {})
         self._keeper = Keeper(installation.local / "run", installation.logs)
         self._embedded = EmbeddedPostgres(
             installation.local / "postgres", settings={"max_connections": "200"}
@@ -74,7 +85,7 @@ class Stack:
             self._ensure_databases(server)
             owner = self._ensure_ledger_roles(server)
             metadata, ledger = self.database_urls()
-            environment = airflow_settings.environment(self.installation, metadata)
+            environment = airflow_settings.environment(self.installation, metadata) | self._variables
             self._stop_the_unwell()
             new_simulator = self._keeper.start(self._simulator(story, environment))
             self._prepare_databases(environment, {**self.environment(), **owner}, story, ledger)

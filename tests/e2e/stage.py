@@ -78,7 +78,7 @@ class Ending:
 class Stage:
     """An installation with free ports and a folder that is deleted when it is struck."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, database_server: str | None = os.environ.get("NCE_DATABASE_URL") or None) -> None:
         # Not pytest's own temporary folder: it is closed to the account under which root runs PostgreSQL.
         self._folder = Path(tempfile.mkdtemp(prefix="nce-e2e-"))
         self._folder.chmod(0o711)
@@ -87,7 +87,7 @@ class Stage:
             airflow_port=_free_port(),
             simulator_port=_free_port(),
             database_prefix=f"nce_e2e_{self._folder.name[-8:].lower()}",
-            database_server=os.environ.get("NCE_DATABASE_URL") or None,
+            database_server=database_server,
         )
         self._simulator = httpx.Client(base_url=self.installation.simulator_url, timeout=30, trust_env=False)
         self._airflow = httpx.Client(base_url=self.installation.airflow_url, timeout=30, trust_env=False)

@@ -179,3 +179,12 @@ async def test_faults_of_a_scenario_are_queued_at_seed() -> None:
     async with bench(faults=[{"operation": "*", "kind": "status", "status": 502}]) as sim:
         answer = await sim.http.get("/common/discovery/instance")
         assert answer.status_code == 502
+
+
+async def test_a_fault_may_be_for_the_one_call_with_a_request_id() -> None:
+    async with bench() as sim:
+        meant = str(uuid.uuid4())
+        await sim.fault("*", "status", status=503, match={"request": meant.upper()})
+        assert (await sim.get("/customers?size=0")).status_code == 200
+        assert (await sim.get("/customers?size=0", headers={"MS-RequestId": meant})).status_code == 503
+        assert await account(sim) == [(1, 1)]

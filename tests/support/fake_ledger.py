@@ -31,7 +31,7 @@ from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Busy, Command, Conversion, Run
+from include.nce.steps.ports import AnsweredAlready, Busy, Command, Conversion, Overtaken, Run
 from tests.support.fake_findings import FakeFindings
 from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
@@ -469,11 +469,20 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         return bool(confirmed_again({c.legacy_id: c.state_since_at}, confirmed))
 
     async def advance(
-        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+        self,
+        conversion_id: int,
+        state: ConversionState,
+        reason: str = "",
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
+        **facts: Any,
     ) -> Conversion:
         if facts.keys() - _LEARNT:
             raise TypeError(f"a conversion has no facts named {facts.keys() - _LEARNT}")
         before = self._conversions[conversion_id]
+        if seen is not None and before.state is not seen:
+            raise Overtaken(f"{before.legacy_id} is {before.state.value} by now")
         if before.state is not state:
             facts = {"not_before_at": None, "state_since_at": at, **facts}
         after = replace(before, state=state, reason=reason, **facts)
@@ -560,7 +569,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         command = self.commands[command_id]
         if command.answered:
-            raise ValueError(f"command {command_id} is answered already and may not be sent again")
+            raise AnsweredAlready(f"command {command_id} is answered already and may not be sent again")
         self.commands[command_id] = replace(command, sent=True)
         self._sent_at[command_id] = at
         self.events.append(("sending", command.legacy_id, command.kind, command.request_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Select, select
 
 from include.nce.domain.approval import Approval, ApprovalWord, PlanOnRecord
+from include.nce.domain.privacy import masked
 from include.nce.ledger.plans import plan_on_record
 from include.nce.ledger.tables import ApprovalRow, PlanRow
 from include.nce.ledger.transactions import Transactions, in_turn

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.ports import Command
+from include.nce.steps.ports import AnsweredAlready, Command
 
 
 class Commands(Transactions):
@@ -50,11 +50,11 @@ class Commands(Transactions):
             return await _open(session, conversion_id, kind)
 
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
-        """Commit "about to send". Raises ValueError for an answered command: that is never sent again."""
+        """Commit "about to send". Raises `AnsweredAlready` for an answered command: never sent again."""
         async with self._transaction() as session:
             await _in_turn(session, command_id)
             if await _events(session, command_id) & set(ANSWERS):
-                raise ValueError(f"command {command_id} is answered already and may not be sent again")
+                raise AnsweredAlready(f"command {command_id} is answered already and may not be sent again")
             session.add(CommandEventRow(command_id=command_id, event=CommandEvent.SENDING, at=at))
 
     async def note_answer(

@@ -25,7 +25,7 @@ from include.nce.ledger.tables import (
     SubscriptionRow,
 )
 from include.nce.ledger.transactions import Transactions
-from include.nce.steps.ports import Conversion
+from include.nce.steps.ports import Conversion, Overtaken
 
 FACTS = frozenset(
     {
@@ -69,9 +69,19 @@ class Conversions(Transactions):
         return {row.legacy_id: _done(row) for row in rows if row.legacy_id not in again}
 
     async def advance(
-        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+        self,
+        conversion_id: int,
+        state: ConversionState,
+        reason: str = "",
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
+        **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (see `FACTS`).
+
+        Raises `Overtaken`, and changes nothing, when it is not in the state `seen` any more: a process that
+        was taken for dead must not write over what its successor found.
 
         `not_before_at` belongs to its state: it goes with the next one unless that brings its own. A call
         that changes nothing leaves no trace, so that a step may run twice.
@@ -82,6 +92,8 @@ class Conversions(Transactions):
         reason = masked(reason)
         async with self._transaction() as session:
             row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
+            if seen is not None and row.state is not seen:
+                raise Overtaken(f"{row.legacy_id} is {row.state.value} by now, no longer {seen.value}")
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
             if row.state is state and row.reason == reason and not learnt:
                 return conversion_of(row)

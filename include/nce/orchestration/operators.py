@@ -285,7 +285,7 @@ class BuyNce(_Step):
         async with product() as world:
             report = await buy_nce(
                 *batch, partner_center=world.partner_center, ledger=world.ledger, clock=world.clock,
-                pause=asyncio.sleep,
+                pause=asyncio.sleep, last_try=context["ti"].try_number > (self.retries or 0),
             )  # fmt: skip
             if report.halted:
                 # What is bought must not wait for a release with both sides billed.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ from include.nce.steps.ports import (
     Command,
     Conversion,
     Ledger,
+    Overtaken,
     PartnerCenter,
     Purchase,
     PurchaseLine,
@@ -76,6 +78,7 @@ async def buy_nce(
     ledger: Ledger,
     clock: Clock,
     pause: Pause,
+    last_try: bool = True,
 ) -> BatchReport:
     """Buys the New Commerce subscription for each line of the batch, most urgent first.
 
@@ -86,7 +89,8 @@ async def buy_nce(
     and does not stop the others; the batch turns red for it at `cancel_legacy`, after the others are
     finished. Purple: the campaign is stopped (the log says by whom and why). What the batch has bought is
     finished meanwhile, and the rest is bought once the campaign is released. Red here only when the ledger
-    cannot be reached: clear it.
+    cannot be reached: clear it. Yellow: somebody else, such as an orphan of an earlier try, is converting one
+    of them; Airflow tries again by itself.
     """
     run = await ledger.run(run_id)
     desk = Desk(run, partner_center, ledger, clock)
@@ -96,9 +100,12 @@ async def buy_nce(
             await pause(min(max(desk.wait_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
         desk.wait_seconds = 0.0
         desk.holdings.clear()
+        desk.busy.clear()
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
+    if desk.busy and not last_try:
+        raise Busy(f"Somebody else is converting {', '.join(desk.busy)} right now; it is tried again.")
     settled = await report(run_id, plan_id, batch_no, ledger=ledger)
     return replace(settled, halted=desk.halted)
 
@@ -112,7 +119,8 @@ _ON_ITS_WAY = frozenset(
         ConversionState.BY_OTHERS,
     }
 )
-_NOT_BOUGHT_YET = RETRIABLE_STATES | {ConversionState.SENT, ConversionState.UNKNOWN}
+_SENT = frozenset({ConversionState.SENT, ConversionState.UNKNOWN})
+_NOT_BOUGHT_YET = RETRIABLE_STATES | _SENT
 """As far as is known. Whether what was sent has arrived is looked up first."""
 
 
@@ -144,22 +152,27 @@ async def _settle(bundle: list[Conversion], desk: Desk) -> bool:
     try:
         async with desk.ledger.single_writer(bundle[0].customer_id, *keys) as writer:
             current = [await desk.ledger.conversion(member.conversion_id) for member in bundle]
+            desk.seen = {member.conversion_id: member.state for member in current}
             return await _settle_alone(current, desk, writer)
-    except Busy:
+    except (Busy, Overtaken):
+        desk.busy.append(bundle[0].legacy_id)
         return True
 
 
 async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWriter) -> bool:
     # What is bought is left alone, also when it is only a part of the bundle.
     bundle = [member for member in whole if member.state in _NOT_BOUGHT_YET]
-    if not bundle:
-        return False
-    base = bundle[0]
+    base = bundle[0] if bundle else whole[0]
     migrates = base.route is Route.MIGRATE
     command = await desk.ledger.open_command(base.conversion_id, MIGRATION if migrates else CHECKOUT)
     sent = command if command is not None and command.sent else None
+    if not bundle:
+        if sent is not None:
+            await _note_forgotten(base, sent, desk)
+        return False
     try:
-        if sent is not None and migrates and await _find(bundle, sent, desk):
+        # Also without an open command: who noted the answer may have died before the state followed.
+        if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
         ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
@@ -235,14 +248,15 @@ async def _accept_migration(bundle: Sequence[Conversion], migration: Migration, 
     # The base comes last: as long as it is not accepted, its add-ons are looked at again.
     for member in reversed(bundle):
         part = parts.get(member.legacy_id)
-        await desk.move(
-            [member],
-            ConversionState.ACCEPTED,
-            "Microsoft is migrating it",
-            migration_id=migration.migration_id,
-            nce_subscription_id=part.nce_subscription_id if part else None,
-            order_id=part.nce_order_id if part else None,
-        )
+        with suppress(Overtaken):  # whoever has moved it knows of the same migration, and more
+            await desk.move(
+                [member],
+                ConversionState.ACCEPTED,
+                "Microsoft is migrating it",
+                migration_id=migration.migration_id,
+                nce_subscription_id=part.nce_subscription_id if part else None,
+                order_id=part.nce_order_id if part else None,
+            )
 
 
 async def _is_ordered(base: Conversion, sent: Command, desk: Desk) -> bool:
@@ -330,13 +344,14 @@ async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, des
             why = f"{fault.description} (code {fault.code})" if fault else "no order came back for it"
             await desk.move([member], ConversionState.REFUSED, f"Partner Center refuses: {why}")
             continue
-        await desk.move(
-            [member],
-            ConversionState.ACCEPTED,
-            "ordered, waiting until it is active",
-            order_id=order_id,
-            nce_subscription_id=purchase.subscription_ids.get(member.legacy_id),
-        )
+        with suppress(Overtaken):  # whoever has moved it had the same cart checked out
+            await desk.move(
+                [member],
+                ConversionState.ACCEPTED,
+                "ordered, waiting until it is active",
+                order_id=order_id,
+                nce_subscription_id=purchase.subscription_ids.get(member.legacy_id),
+            )
 
 
 async def _send(
@@ -433,8 +448,17 @@ async def _read_failed(
     return False
 
 
-async def _find(bundle: Sequence[Conversion], command: Command, desk: Desk) -> bool:
-    """Look whether the migration that was sent has arrived. True when that settles it, either way."""
+async def _note_forgotten(base: Conversion, command: Command, desk: Desk) -> None:
+    """Whoever bought it died between the record of the purchase and that of its answer."""
+    body = {"migration": base.migration_id, "order": base.order_id, "state": base.state.value}
+    await desk.answer(command, "found", body=body)
+
+
+async def _find(bundle: Sequence[Conversion], command: Command | None, desk: Desk) -> bool:
+    """Look whether the migration that was sent has arrived. True when that settles it, either way.
+
+    The conversion moves before the command is answered: a crash in between leaves a question, not a loss.
+    """
     base = bundle[0]
     ours: list[Migration] = []
     others: list[Migration] = []
@@ -447,8 +471,9 @@ async def _find(bundle: Sequence[Conversion], command: Command, desk: Desk) -> b
             ours.append(migration)
     if ours:
         latest = max(ours, key=lambda m: m.started_at.timestamp() if m.started_at else 0.0)
-        await desk.answer(command, "found", body=_sight(latest))
         await _accept_migration(bundle, latest, desk)
+        if command is not None:
+            await desk.answer(command, "found", body=_sight(latest))
         return True
     others = [migration for migration in others if migration.state is not MigrationState.FAILED]
     if not others:
@@ -458,10 +483,11 @@ async def _find(bundle: Sequence[Conversion], command: Command, desk: Desk) -> b
     standing = next((m for m in others if m.nce_subscription_id not in gone), None)
     if standing is None:
         return False
-    await desk.answer(command, "refused", body=_sight(standing))
     await desk.move(
         bundle, ConversionState.BY_OTHERS, f"somebody else's migration {standing.migration_id} has it"
     )
+    if command is not None:
+        await desk.answer(command, "refused", body=_sight(standing))
     return True
 
 

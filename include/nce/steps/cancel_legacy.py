@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +14,15 @@ from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Subscription
 from include.nce.steps.buy_nce import LockLost
 from include.nce.steps.confirm_nce import counterpart
-from include.nce.steps.ports import Busy, Clock, Conversion, Ledger, PartnerCenter, SingleWriter
+from include.nce.steps.ports import (
+    Busy,
+    Clock,
+    Conversion,
+    Ledger,
+    Overtaken,
+    PartnerCenter,
+    SingleWriter,
+)
 
 SUSPEND = "suspend_legacy"
 
@@ -56,14 +65,15 @@ async def cancel_legacy(
             try:
                 async with ledger.single_writer(line.customer_id, line.legacy_id) as writer:
                     await _finish(run_id, line, bundle, campaign, writer, partner_center, ledger, clock)
-            except Busy:
+            except (Busy, Overtaken):
                 continue
             except PartnerCenterFault as fault:
                 now = await ledger.conversion(line.conversion_id)
-                await ledger.advance(
-                    line.conversion_id, now.state, f"legacy not looked at: {fault.sentence}",
-                    at=await clock.now(),
-                )  # fmt: skip
+                with suppress(Overtaken):
+                    await ledger.advance(
+                        line.conversion_id, now.state, f"legacy not looked at: {fault.sentence}",
+                        at=await clock.now(), seen=now.state,
+                    )  # fmt: skip
     return await _tally(run_id, plan_id, batch_no, ledger)
 
 
@@ -109,16 +119,18 @@ async def _finish(
         # Covered itself, it only waits for its bundle.
         own = ruling.uncovered_id == line.legacy_id
         state = ConversionState.ACCEPTED if own else current.state
-        await ledger.advance(line.conversion_id, state, ruling.reason, at=now_at)
+        await ledger.advance(line.conversion_id, state, ruling.reason, at=now_at, seen=current.state)
     elif ruling.word is GateWord.REFUSE:
         await ledger.advance(
             line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {ruling.reason}",
-            at=now_at,
+            at=now_at, seen=current.state,
         )  # fmt: skip
     elif ruling.word is GateWord.ALREADY_DONE:
+        await _note_found(current, held.get(current.legacy_id), ledger, now_at)
         await ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at
-        )
+            line.conversion_id, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at,
+            seen=current.state,
+        )  # fmt: skip
     else:
         await _suspend(run_id, current, ruling.reason, campaign, writer, partner_center, ledger, clock)
 
@@ -201,17 +213,29 @@ async def _suspend(
             )  # fmt: skip
         await ledger.advance(
             line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended",
-            at=await clock.now(),
+            at=await clock.now(), seen=line.state,
         )  # fmt: skip
     elif final or _out_of_patience(line, campaign, await clock.now()):
         await ledger.advance(
             line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}".strip(),
-            at=await clock.now(),
+            at=await clock.now(), seen=line.state,
         )  # fmt: skip
     else:
         await ledger.advance(
             line.conversion_id, ConversionState.COVERED, f"suspension not confirmed yet. {sentence}".strip(),
-            at=await clock.now(),
+            at=await clock.now(), seen=line.state,
+        )  # fmt: skip
+
+
+async def _note_found(
+    line: Conversion, legacy: Subscription | None, ledger: Ledger, now_at: datetime
+) -> None:
+    """A suspension that was sent by somebody who died before the answer has its answer: it arrived."""
+    command = await ledger.open_command(line.conversion_id, SUSPEND)
+    if command is not None and command.sent and legacy is not None:
+        await ledger.note_answer(
+            command.command_id, at=now_at, verdict="found", status=None, code=None, correlation_id=None,
+            body={"status": legacy.status.value},
         )  # fmt: skip
 
 

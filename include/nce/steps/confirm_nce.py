@@ -7,6 +7,7 @@ it may run twice or in two places.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from include.nce.domain.conversion import (
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import MIGRATION
 from include.nce.steps.last_look import successor_of
-from include.nce.steps.ports import Clock, Conversion, Ledger, PartnerCenter
+from include.nce.steps.ports import Clock, Conversion, Ledger, Overtaken, PartnerCenter
 
 _WATCHED = frozenset({ConversionState.ACCEPTED, ConversionState.HANDS_OFF})
 _LOOKED_FOR = _WATCHED | {ConversionState.UNKNOWN}
@@ -143,7 +144,7 @@ async def _follow_migration(
     ledger: Ledger,
 ) -> None:
     async def say(state: ConversionState, reason: str, **facts: Any) -> None:
-        await ledger.advance(line.conversion_id, state, reason, at=now_at, **facts)
+        await _say(ledger, line, state, reason, at=now_at, **facts)
 
     if migration is not None and line.state is ConversionState.UNKNOWN:
         await _note_found(line, migration, now_at, ledger)
@@ -192,6 +193,12 @@ async def _follow_migration(
     )
 
 
+async def _say(ledger: Ledger, line: Conversion, state: ConversionState, reason: str, **facts: Any) -> None:
+    """This look holds no lock: what somebody else has moved on since then is theirs to tell."""
+    with suppress(Overtaken):
+        await ledger.advance(line.conversion_id, state, reason, seen=line.state, **facts)
+
+
 async def _note_found(line: Conversion, migration: Migration, now_at: datetime, ledger: Ledger) -> None:
     """The lost answer's command has its answer: it arrived."""
     command = await ledger.open_command(line.conversion_id, MIGRATION)
@@ -233,17 +240,17 @@ async def _verify_customer(
                 legacy, nce, expected_product_and_sku=line.expected_product_and_sku, active=active
             )
         if why is None and nce is not None:
-            await ledger.advance(
-                line.conversion_id, ConversionState.COVERED, "NCE is active and covers it", at=now_at,
+            await _say(
+                ledger, line, ConversionState.COVERED, "NCE is active and covers it", at=now_at,
                 nce_subscription_id=nce.subscription_id, undoable_until_at=nce.cancellable_until_at,
             )  # fmt: skip
         elif active:
-            await ledger.advance(
-                line.conversion_id, ConversionState.STRANDED, f"bought, but {why}: a person looks", at=now_at
+            await _say(
+                ledger, line, ConversionState.STRANDED, f"bought, but {why}: a person looks", at=now_at
             )
         elif _out_of_patience(line, campaign, now_at):
-            await ledger.advance(
-                line.conversion_id, ConversionState.STRANDED,
+            await _say(
+                ledger, line, ConversionState.STRANDED,
                 f"bought, but {why}, and it has taken too long: an operator looks",
                 at=now_at,
             )  # fmt: skip

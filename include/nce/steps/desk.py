@@ -27,6 +27,8 @@ class Desk:
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
     plans: dict[int, PlanOnRecord] = field(default_factory=dict)
+    seen: dict[int, ConversionState] = field(default_factory=dict)
+    busy: list[str] = field(default_factory=list)
     wait_seconds: float = 0.0
     buying: bool = True
     """False while the answer to an order that exists is asked for again: that buys nothing."""
@@ -67,9 +69,14 @@ class Desk:
     async def move(
         self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
     ) -> None:
+        """Raises `Overtaken` when somebody else has moved one of them since this process saw it last."""
         now_at = await self.clock.now()
         for conversion in bundle:
-            await self.ledger.advance(conversion.conversion_id, state, reason, at=now_at, **facts)
+            moved = await self.ledger.advance(
+                conversion.conversion_id, state, reason, at=now_at,
+                seen=self.seen[conversion.conversion_id], **facts,
+            )  # fmt: skip
+            self.seen[conversion.conversion_id] = moved.state
 
     async def answer(
         self,

@@ -44,7 +44,7 @@ async def last_look(
     stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
     if stop is None and plan is not None:
         stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)
-    if stop is None and not resending and bundle[0].route is Route.PURCHASE:
+    if stop is None and not resending:
         stop = await _bought_by_hand(bundle, holdings.values(), desk)
     return stop
 

@@ -596,10 +596,21 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         ...
 
     async def advance(
-        self, conversion_id: int, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
+        self,
+        conversion_id: int,
+        state: ConversionState,
+        reason: str = "",
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
+        **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (`migration_id`, `nce_subscription_id`,
-        ...)."""
+        ...).
+
+        `seen` is the state in which the caller found it: raises `Overtaken`, and changes nothing, when it is
+        in another one by now.
+        """
         ...
 
     def single_writer(self, tenant_id: str, *keys: str) -> AbstractAsyncContextManager[SingleWriter]:
@@ -621,7 +632,9 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         """The latest command of this kind that has no answer yet."""
         ...
 
-    async def note_sending(self, command_id: int, *, at: datetime) -> None: ...
+    async def note_sending(self, command_id: int, *, at: datetime) -> None:
+        """Commit "about to send"; raises `AnsweredAlready` for a command that has its answer."""
+        ...
 
     async def note_answer(
         self,
@@ -648,6 +661,14 @@ class SingleWriter(Protocol):
 
 class Busy(Exception):
     """Somebody else writes for this subscription right now."""
+
+
+class Overtaken(Exception):
+    """Somebody else has moved this conversion since it was looked at: what was decided then is void."""
+
+
+class AnsweredAlready(Overtaken, ValueError):
+    """Somebody else has settled what became of this command: it is never sent again."""
 
 
 class Enrolment(Protocol):

@@ -16,7 +16,7 @@ from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.domain.subscription import Customer
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Busy, Ledger
+from include.nce.steps.ports import AnsweredAlready, Busy, Ledger, Overtaken
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import (
     AT,
@@ -392,6 +392,17 @@ async def answer(ledger: Ledger, command_id: int, verdict: str) -> None:
     )
 
 
+async def test_who_was_overtaken_changes_nothing(ledger):
+    number = await one_conversion(ledger)
+    await ledger.advance(number, ConversionState.SENT, at=AT, seen=ConversionState.PLANNED)
+    before = await ledger.conversion(number)
+    with pytest.raises(Overtaken):
+        await ledger.advance(
+            number, ConversionState.REFUSED, "an orphan's word", at=LATER, seen=ConversionState.PLANNED
+        )
+    assert await ledger.conversion(number) == before
+
+
 async def test_a_lost_answer_leaves_the_command_open(ledger):
     number = await one_conversion(ledger)
     command = await ledger.intend(number, "create_migration", {}, at=AT)
@@ -414,7 +425,7 @@ async def test_an_answered_command_is_never_sent_again(ledger):
     command = await ledger.intend(await one_conversion(ledger), "create_migration", {}, at=AT)
     await answer(ledger, command.command_id, "accepted")
     await answer(ledger, command.command_id, "lost")
-    with pytest.raises(ValueError, match="answered"):
+    with pytest.raises(AnsweredAlready, match="answered"):
         await ledger.note_sending(command.command_id, at=LATER)
 
 

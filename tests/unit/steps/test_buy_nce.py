@@ -12,9 +12,9 @@ import pytest
 from include.nce.domain.approval import ApprovalWord
 from include.nce.domain.conversion import ConversionState, Refusal, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
-from include.nce.domain.subscription import Status
+from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
-from include.nce.steps.ports import CartLineFault
+from include.nce.steps.ports import Busy, CartLineFault
 from tests.support.examples import (
     AUDIO_NCE,
     BASIC,
@@ -585,6 +585,19 @@ async def test_a_purchase_names_what_to_buy_and_the_partner_of_record(world: One
 
 
 @ROUTES
+async def test_while_somebody_else_is_at_work_airflow_tries_again(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    assert world.planned is not None
+    tools = {"partner_center": world.microsoft, "ledger": world.records, "clock": world.clock}
+    again = {"pause": world.clock.pause, "last_try": False}
+    async with world.records.single_writer(CUSTOMER, legacy_id(1)):
+        with pytest.raises(Busy, match=legacy_id(1)):
+            await buy_nce(RUN, world.planned.plan_id, 0, **tools, **again)
+    await buy_nce(RUN, world.planned.plan_id, 0, **tools, **again)
+    assert world.state() is S.ACCEPTED
+
+
+@ROUTES
 async def test_a_busy_subscription_is_left_to_whoever_has_it(world: OnePartner, route: Route) -> None:
     await planned(world, of(route))
     async with world.records.single_writer(CUSTOMER, legacy_id(1)):
@@ -778,15 +791,42 @@ async def test_an_offer_that_is_no_longer_bought_is_refused_too(world: OnePartne
 
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.PENDING])
+@pytest.mark.parametrize(
+    ("planned_one", "item"), [(BUNDLE[0], IDENTITY_NCE), (legacy(), BASIC_NCE)], ids=["purchase", "migrate"]
+)
 async def test_the_same_product_bought_by_hand_since_the_plan_holds_the_purchase(
-    world: OnePartner, status: Status
+    world: OnePartner, status: Status, planned_one: Subscription, item: str
 ) -> None:
-    await planned(world, BUNDLE[0])
-    world.microsoft.hold(nce(offer_id=f"{IDENTITY_NCE}:CFQ7TTC0K9ZZ", status=status))
+    await planned(world, planned_one)
+    world.microsoft.hold(nce(offer_id=f"{item}:CFQ7TTC0K9ZZ", status=status))
     await world.buy()
 
     assert world.state() is S.HELD
     assert nce_id(1) in world.conversion().reason
+    assert world.microsoft.sent == []
+
+
+@ROUTES
+async def test_who_was_overtaken_neither_sends_nor_writes_over_what_was_found(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+
+    open_command = world.records.open_command
+
+    async def while_another_one_buys(conversion_id: int, kind: str) -> Any:
+        """An orphan whose lock is gone has read this; by now its successor has bought."""
+        found = await open_command(conversion_id, kind)
+        if world.state() is S.PLANNED:
+            now_at = await world.clock.now()
+            await world.records.advance(conversion_id, S.ACCEPTED, "bought by the successor", at=now_at)
+        return found
+
+    world.records.open_command = while_another_one_buys
+    await world.buy()
+
+    assert (world.state(), world.conversion().reason) == (S.ACCEPTED, "bought by the successor")
+    assert [sent for sent in world.microsoft.sent if sent.operation != "create_cart"] == []
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named_at_checkout", "named_later"])

@@ -1,0 +1,176 @@
+"""``python -m scripts.mutation_check``: are the safety tests awake? Without a guard they must fail.
+
+A copy of the checkout is made, one guard in it is taken away, and the tests that watch it run there. A guard
+whose absence nobody notices is a survivor: exit code 1. The tests run once with all guards first, so that a
+test that fails anyway is not taken for a watchful one. Nothing is changed in the checkout itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.stack.installation import CHECKOUT
+
+CRASHES = "tests/unit/steps/test_crash_at_every_call.py"
+TROUBLE = "tests/unit/steps/test_any_order_of_trouble.py"
+LOCKS = "tests/integration/ledger/test_two_at_once.py"
+CONTRACT = "tests/integration/ledger/test_contract.py"
+ANY_ORDER = "tests/safety/test_any_order.py"
+TESTS = (CRASHES, TROUBLE, LOCKS, CONTRACT, ANY_ORDER)
+LEFT_OUT = (
+    ".git",
+    ".venv",
+    ".local",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".hypothesis",
+)
+LONGEST_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard, and what stands in its place when it is off. `old` stands in `file` exactly once."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    watched_by: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "the cancel gate",
+        "include/nce/domain/cancellation.py",
+        "        if why is not None:\n",
+        "        if why is not None and False:\n",
+        (TROUBLE, ANY_ORDER),
+    ),
+    Mutant(
+        "the look before anything is sent again",
+        "include/nce/steps/buy_nce.py",
+        "if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):",
+        "if False:",
+        (CRASHES, ANY_ORDER),
+    ),
+    Mutant(
+        "the last look at the opt-out before a purchase",
+        "include/nce/steps/buy_nce.py",
+        "    verdict = ruling.for_customer(base.customer_id)\n",
+        "    verdict = OptOutVerdict.NONE\n",
+        (TROUBLE, ANY_ORDER),
+    ),
+    Mutant(
+        "the single writer's lock",
+        "include/nce/ledger/locks.py",
+        "            if row is None or not row[0]:\n",
+        "            if row is None:\n",
+        (LOCKS, ANY_ORDER),
+    ),
+    Mutant(
+        "the look whether the lock is still held",
+        "include/nce/ledger/locks.py",
+        "        return self._keys <= held\n",
+        "        return True\n",
+        (LOCKS, ANY_ORDER),
+    ),
+    Mutant(
+        "one open intention for each purchase",
+        "include/nce/ledger/commands.py",
+        "            if standing is not None:\n",
+        "            if standing is not None and False:\n",
+        (CONTRACT, ANY_ORDER),
+    ),
+    Mutant(
+        "an answered command is never sent again",
+        "include/nce/ledger/commands.py",
+        "            if await _events(session, command_id) & set(ANSWERS):\n",
+        "            if False:\n",
+        (CONTRACT, ANY_ORDER),
+    ),
+    Mutant(
+        "who was overtaken writes nothing",
+        "include/nce/ledger/conversions.py",
+        "            if seen is not None and row.state is not seen:\n",
+        "            if False:\n",
+        (CONTRACT, ANY_ORDER),
+    ),
+)
+
+
+def main() -> int:
+    """Run every mutant; 0 when the tests have caught them all."""
+    console = Console()
+    table = Table("guard that was switched off", "caught by", "seconds", title="Mutation check")
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="nce-mutants-") as folder:
+        Path(folder).chmod(0o711)  # root's PostgreSQL runs under another account
+        copy = _copied(Path(folder) / "checkout")
+        failing = _first_to_fail(copy, TESTS)
+        if failing is not None:
+            console.print(f"{failing} fails with every guard in place: nothing can be said about mutants.")
+            return 1
+        for mutant in MUTANTS:
+            began = time.monotonic()
+            watcher = _caught_by(mutant, copy)
+            survivors += watcher is None
+            table.add_row(mutant.guard, watcher or "[bold red]nobody[/]", f"{time.monotonic() - began:.0f}")
+    console.print(table)
+    console.print(f"{len(MUTANTS)} guards switched off, {survivors} not noticed.")
+    return 1 if survivors else 0
+
+
+def _copied(target: Path) -> Path:
+    return Path(shutil.copytree(CHECKOUT, target, ignore=shutil.ignore_patterns(*LEFT_OUT)))
+
+
+def _caught_by(mutant: Mutant, copy: Path) -> str | None:
+    """The first of its watchers that fails without the guard; None when all of them pass."""
+    file = copy / mutant.file
+    whole = file.read_text()
+    if whole.count(mutant.old) != 1:
+        times = whole.count(mutant.old)
+        raise SystemExit(
+            f"{mutant.file}: the words for {mutant.guard} stand there {times} times instead of once; write "
+            "those of today into scripts/mutation_check.py."
+        )
+    file.write_text(whole.replace(mutant.old, mutant.new))
+    try:
+        return _first_to_fail(copy, mutant.watched_by)
+    finally:
+        file.write_text(whole)
+
+
+def _first_to_fail(copy: Path, tests: tuple[str, ...]) -> str | None:
+    for test in tests:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--show-capture=no", test],
+            cwd=copy,
+            env={**os.environ, "NCE_SAFETY": "mutants"},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+        if done.returncode == 1:
+            return test
+        if done.returncode != 0:
+            raise SystemExit(f"{test} could not be run:\n{done.stdout[-3000:]}\n{done.stderr[-1000:]}")
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
