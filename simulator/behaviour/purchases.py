@@ -121,8 +121,17 @@ def qualified(customer: CustomerRecord, segment: str) -> bool:
     )
 
 
-def line_error(world: World, customer: CustomerRecord, line: PurchaseLine) -> LineError | None:
-    """What Partner Center finds wrong with a line, if anything."""
+def line_errors(
+    world: World, customer: CustomerRecord, lines: list[PurchaseLine]
+) -> list[LineError | None]:
+    """What Partner Center finds wrong with each line of one purchase, None where nothing is."""
+    return [line_error(world, customer, line, lines[:number]) for number, line in enumerate(lines)]
+
+
+def line_error(
+    world: World, customer: CustomerRecord, line: PurchaseLine, before: list[PurchaseLine]
+) -> LineError | None:
+    """What Partner Center finds wrong with a line, if anything; the lines `before` it want seats as well."""
 
     def error(code: int, **numbers: int) -> LineError:
         return LineError(code=code, description=LINE_ERRORS[code], **numbers)
@@ -145,8 +154,9 @@ def line_error(world: World, customer: CustomerRecord, line: PurchaseLine) -> Li
     if option is None or not (line.term or option.billing == "one_time"):
         return error(10013)
     cap, owned = world.seat_cap(line.item), world.owned_seats(customer.id, product_id)
-    if cap is not None and owned + line.seats > cap:
-        return error(10015, available=max(0, cap - owned), purchased=owned)
+    wanted = sum(other.seats for other in before if other.item.startswith(f"{product_id}:"))
+    if cap is not None and owned + wanted + line.seats > cap:
+        return error(10015, available=max(0, cap - owned - wanted), purchased=owned)
     if line.promotion is not None and not any(
         promotion.id == line.promotion
         and promotion.sku == f"{product_id}:{sku_id}"
@@ -354,24 +364,28 @@ def release(world: World, order: OrderRecord) -> None:
 def checkout(
     world: World, cart: CartRecord, stuck: str | None
 ) -> tuple[list[OrderRecord], list[dict[str, Any]]]:
-    """Turns a cart into orders: one per group that passes, one error per group that does not."""
+    """Turns a cart into orders: one per group that passes, one error per group that does not.
+
+    What refuses the checkout as a whole does so before anything is ordered.
+    """
     customer = world.customers[cart.customer]
     lines = [PurchaseLine.model_validate(line) for line in cart.lines]
     check_buyer(world, customer)
     for line in lines:
         check_reseller(world, line.reseller)
     groups: dict[str, list[PurchaseLine]] = {}
-    for line in lines:
-        groups.setdefault(order_group(line, lines), []).append(line)
+    wrong: dict[str, LineError] = {}
+    for line, error in zip(lines, line_errors(world, customer, lines), strict=True):
+        if error is not None and error.code == 10001:
+            raise Refusal(400019, line.item.rpartition(":")[2])
+        group = order_group(line, lines)
+        groups.setdefault(group, []).append(line)
+        if error is not None:
+            wrong.setdefault(group, error)
     orders: list[OrderRecord] = []
     errors: list[dict[str, Any]] = []
     for group, members in groups.items():
-        error = next(
-            (found for line in members if (found := line_error(world, customer, line)) is not None), None
-        )
-        if error is not None and error.code == 10001:
-            raise Refusal(400019, members[0].item.rpartition(":")[2])
-        if error is not None:
+        if (error := wrong.get(group)) is not None:
             errors.append({"orderGroupId": group, "code": error.code, "description": error.description})
         else:
             orders.append(place_order(world, customer, members, members[0].billing or "monthly", stuck=stuck))

@@ -94,7 +94,7 @@ def _buy(world: World, event: BuyInPortal) -> None:
     )
     purchases.check_buyer(world, customer)
     purchases.check_reseller(world, line.reseller)
-    error = purchases.line_error(world, customer, line)
+    error = purchases.line_error(world, customer, line, [])
     if error is not None:
         raise Refusal(800002, error.description)
     purchases.place_order(

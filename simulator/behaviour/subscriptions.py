@@ -142,9 +142,9 @@ def _check_quantity(world: World, row: SubscriptionRecord, quantity: int) -> Non
             raise Refusal(2002)
         return
     product, sku, _ = row.offer_id.split(":")
-    limits = world.skus[f"{product}:{sku}"]
+    limits = world.skus.get(f"{product}:{sku}")
     cap = world.seat_cap(row.offer_id)
-    if not limits.min <= quantity <= limits.max:
+    if quantity < 1 or (limits is not None and not limits.min <= quantity <= limits.max):
         raise Refusal(2002)
     if cap is not None and world.owned_seats(row.customer, product) - row.seats + quantity > cap:
         raise Refusal(2002, f"A customer may have {cap} seats of the product.")
@@ -173,9 +173,19 @@ def _apply(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate, by
 
 
 def change_seats(world: World, row: SubscriptionRecord, seats: int) -> None:
-    """Sets the seats; what an increase added may go back within seven days."""
-    if row.line == "nce" and seats > row.seats:
-        row.seats_back = [*row.seats_back, (seats - row.seats, world.now + CANCELLATION_WINDOW)]
+    """Sets the seats; what an increase added may go back within seven days, and once only."""
+    if row.line == "nce":
+        back = [(added, until) for added, until in row.seats_back if world.now <= until]
+        if seats > row.seats:
+            back.append((seats - row.seats, world.now + CANCELLATION_WINDOW))
+        gone = max(0, row.seats - seats)
+        left: list[tuple[int, datetime]] = []
+        for added, until in back:  # those whose time is up first go first
+            taken = min(added, gone)
+            gone -= taken
+            if added > taken:
+                left.append((added - taken, until))
+        row.seats_back = left
     row.seats = seats
 
 

@@ -70,7 +70,7 @@ def _line(
         addonItems=addons and [addon | {"currencyCode": currency, "orderGroup": group} for addon in addons],
     )
     if cart.answer is None:
-        error = purchases.line_error(world, customer, line) or purchases.missing_base(
+        error = purchases.line_error(world, customer, line, lines[:number]) or purchases.missing_base(
             world, customer, line, lines
         )
         if error is not None:
@@ -184,7 +184,7 @@ def checkout_cart(call: Call) -> Answer:
     if cart.answer is not None:
         return Answer(cart.answer, 201)
     lines = [PurchaseLine.model_validate(line) for line in cart.lines]
-    broken = [purchases.line_error(world, customer, line) for line in lines]
+    broken = purchases.line_errors(world, customer, lines)
     # seats may be gone since the cart was made: that shows as an order error, all else stops the checkout
     if any(error is not None and error.code not in (10001, 10015) for error in broken) or any(
         purchases.missing_base(world, customer, line, lines) for line in lines

@@ -144,9 +144,8 @@ def create_order(call: Call) -> Answer:
         for line in request.lines
     ]
     purchases.check_buyer(world, customer)
-    for line in lines:
+    for line, error in zip(lines, purchases.line_errors(world, customer, lines), strict=True):
         purchases.check_reseller(world, line.reseller)
-        error = purchases.line_error(world, customer, line)
         if error is not None:
             raise Refusal(ORDER_REFUSALS.get(error.code, 800002), line.item)
     order = purchases.place_order(world, customer, lines, billing, stuck=call.stuck)

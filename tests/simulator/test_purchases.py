@@ -143,6 +143,35 @@ async def test_a_checkout_may_succeed_for_one_order_and_not_for_another() -> Non
         assert [error["orderGroupId"] for error in answer["orderErrors"]] == ["1"]
 
 
+async def test_a_checkout_that_is_refused_for_one_order_places_none() -> None:
+    products = scenario()["products"]
+    products[0]["skus"][0] |= {"availability": "CFQ7TTC0KDLJ"}  # it stays for sale
+    async with bench(products=products) as sim:
+        stays, goes = await item(sim, "CFQ7TTC0LDPB", "0001"), await item(sim)
+        made = (await cart(sim, line(stays), line(goes, billingCycle="Annual"))).json()["id"]
+        await sim.go_to("2022-07-14T06:00:00Z")
+        answer = await sim.post(f"/customers/{sim.alfa}/carts/{made}/checkout")
+        assert code(answer) == (404, 400019)
+        assert goes.endswith(answer.json()["description"].split()[2])
+        assert await subscriptions(sim) == []
+
+
+async def test_lines_of_one_cart_share_the_cap_of_their_product() -> None:
+    async with bench() as sim:
+        capped = line(await item(sim, "CFQ7TTC0LDPB", "0001"), quantity=200)
+        first, second = (await cart(sim, capped, capped | {"billingCycle": "Annual"})).json()["lineItems"]
+        assert "error" not in first
+        assert second["error"]["errorCode"] == 10015
+        assert second["error"]["additionalInformation"] == {"availableQuantity": 100, "purchasedQuantity": 0}
+        offer = {"offerId": capped["catalogItemId"], "quantity": 200, "termDuration": "P1Y"}
+        wish = {
+            "billingCycle": "monthly",
+            "lineItems": [offer | {"lineItemNumber": 0}, offer | {"lineItemNumber": 1}],
+        }
+        assert code(await sim.post(f"/customers/{sim.alfa}/orders", wish)) == (400, 2002)
+        assert await subscriptions(sim) == []
+
+
 async def test_an_addon_needs_its_base() -> None:
     async with bench() as sim:
         addon = line(await item(sim, "CFQ7TTC0LHSL", "0001"))

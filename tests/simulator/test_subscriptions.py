@@ -163,6 +163,37 @@ async def test_new_commerce_seats_go_back_for_seven_days_only() -> None:
         assert (await sim.patch("new", quantity=9)).status_code == 200
 
 
+async def test_seats_that_an_increase_added_go_back_once_only() -> None:
+    async with bench(NCE) as sim:
+        await sim.go_to("2022-07-17T00:00:00Z")
+        assert (await sim.patch("new", quantity=15)).status_code == 200
+        assert (await sim.patch("new", quantity=12)).status_code == 200
+        assert (await sim.subscription("new"))["refundableQuantity"]["totalQuantity"] == 2
+        assert (await sim.patch("new", quantity=10)).status_code == 200
+        assert "refundableQuantity" not in await sim.subscription("new")
+        assert code(await sim.patch("new", quantity=9)) == (400, 800090)
+
+
+async def test_never_more_seats_can_go_back_than_there_are() -> None:
+    async with bench(NCE) as sim:
+        for seats in (15, 3):
+            assert (await sim.patch("new", quantity=seats)).status_code == 200
+        refundable = (await sim.subscription("new"))["refundableQuantity"]
+        assert refundable["totalQuantity"] == 3
+        assert [detail["quantity"] for detail in refundable["details"]] == [3]
+
+
+async def test_a_product_outside_the_catalogue_can_be_changed_as_well() -> None:
+    async with bench(legacy(), products=[]) as sim:
+        assert (await sim.migrate("premium")).status_code == 201
+        await sim.go_to("2022-07-11T12:00:00Z")
+        body = await sim.nce_of("premium") | {"quantity": 13}
+        path = f"/customers/{sim.alfa}/subscriptions/{body['id']}"
+        answer = await sim.call("PATCH", path, json=body)
+        assert (answer.status_code, answer.json()["quantity"]) == (200, 13)
+        assert code(await sim.call("PATCH", path, json=body | {"quantity": 0})) == (400, 2002)
+
+
 async def test_an_update_may_be_accepted_first_and_done_later() -> None:
     async with bench(legacy(), rules={"updates_take": "PT5M"}) as sim:
         answer = await sim.patch("premium", status="suspended")

@@ -488,27 +488,44 @@ def _order_lines(
 ) -> dict[str, tuple[Order, OrderLineItem]]:
     """Which ordered line belongs to which legacy subscription.
 
-    An order does not repeat the cart's line numbers, so lines are matched by item and seats, each once; where
-    two are alike it makes no difference which is which.
+    An order does not repeat the cart's line numbers, so lines are matched by item, each once: first those with
+    the same term, billing and seats, last those of which Microsoft says otherwise. Where two are alike it makes
+    no difference which is which.
     """
     free = [(order, line) for order in orders for line in order.line_items]
     matched: dict[str, tuple[Order, OrderLineItem]] = {}
-    for exactly in (True, False):
+    for alike in (_alike_in_all, _sold_alike, _as_many, _in_any_way):
         for wanted in lines:
             if wanted.legacy_id in matched:
                 continue
             for found in free:
-                if _is_of(found[1], wanted, exactly=exactly):
+                if _same_item(found[1], wanted) and alike(*found, wanted):
                     matched[wanted.legacy_id] = found
                     free.remove(found)
                     break
     return matched
 
 
-def _is_of(line: OrderLineItem, wanted: PurchaseLine, *, exactly: bool) -> bool:
-    item = (line.offer_id or "").upper()
-    same_item = item.startswith(f"{wanted.target.product_and_sku}:")
-    return same_item and (not exactly or line.quantity == wanted.seats)
+def _same_item(line: OrderLineItem, wanted: PurchaseLine) -> bool:
+    return (line.offer_id or "").upper().startswith(f"{wanted.target.product_and_sku}:")
+
+
+def _alike_in_all(order: Order, line: OrderLineItem, wanted: PurchaseLine) -> bool:
+    return _sold_alike(order, line, wanted) and _as_many(order, line, wanted)
+
+
+def _sold_alike(order: Order, line: OrderLineItem, wanted: PurchaseLine) -> bool:
+    """What the answer leaves out speaks against nothing."""
+    same_term = (line.term_duration or wanted.target.term).upper() == wanted.target.term
+    return same_term and (_billing(order.billing_cycle) or wanted.target.billing) == wanted.target.billing
+
+
+def _as_many(_: Order, line: OrderLineItem, wanted: PurchaseLine) -> bool:
+    return line.quantity == wanted.seats
+
+
+def _in_any_way(_: Order, __: OrderLineItem, ___: PurchaseLine) -> bool:
+    return True
 
 
 def _number(text: str | None) -> int | None:

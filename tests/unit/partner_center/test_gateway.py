@@ -576,6 +576,36 @@ async def test_a_checkout_says_for_each_legacy_subscription_what_was_bought(
     assert (answered.request_id, answered.status) == ("r1", 201)
 
 
+@pytest.mark.parametrize(
+    ("monthly", "annual"),
+    [
+        ({"billingCycle": "Monthly"}, {"billingCycle": "annual"}),
+        ({"termDuration": "P1M"}, {"termDuration": "P1Y"}),
+    ],
+)
+async def test_lines_alike_but_for_term_or_billing_are_told_apart(
+    server: PartnerCenterServer,
+    gateway: PartnerCenterGateway,
+    monthly: dict[str, str],
+    annual: dict[str, str],
+) -> None:
+    by_the_month, by_the_year = "month", "year"
+    orders = []
+    for order_id, way in ((by_the_month, monthly), (by_the_year, annual)):
+        order = ordered(order_id, (5, None))
+        order["billingCycle"] = way.get("billingCycle", "unknown")
+        order["lineItems"][0]["termDuration"] = way.get("termDuration")
+        orders.append(order)
+    for_a_year = PurchaseLine(S, TARGET.model_copy(update={"term": "P1Y", "billing": "annual"}), 5)
+    for_a_month = PurchaseLine(ADD_ON, TARGET.model_copy(update={"term": "P1M", "billing": "monthly"}), 5)
+
+    server.on("POST", f"{CART}/checkout", Reply(201, {"orders": orders}), Reply(201, {"orders": orders[:1]}))
+    both, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], request_id="r")
+    assert both.order_ids == {S: by_the_year, ADD_ON: by_the_month}
+    one, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], request_id="r")
+    assert one.order_ids == {ADD_ON: by_the_month}
+
+
 async def test_a_checkout_that_fails_in_part_names_what_failed(
     server: PartnerCenterServer, gateway: PartnerCenterGateway
 ) -> None:
