@@ -48,6 +48,6 @@ def test_templates_stand_in_the_code_only(dags: dict[str, Any]) -> None:
                 getattr(task, "operator_class", "")
             ):
                 ours[task.task_id] = set(task.template_fields)
-    allowed = {"run_id", "batch_no", "batch"}
+    allowed = {"run_id", "batch_no", "batch", "page"}
     assert ours
     assert {name: fields - allowed for name, fields in ours.items() if fields - allowed} == {}

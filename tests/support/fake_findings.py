@@ -56,6 +56,7 @@ class FakeFindings:
     _command_of: dict[int, int]
 
     def __init__(self) -> None:
+        super().__init__()
         self.findings_on_record: dict[tuple[str, str], dict[tuple[str, str], Standing]] = {}
         """(campaign, partner) -> (subscription, kind) -> the finding."""
         self.comparisons: dict[tuple[str, str], Note] = {}

@@ -26,6 +26,7 @@ class FakeUndoRecords:
     """Mixed into `FakeLedger`, whose conversions and plans it reads."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.cases: dict[int, UndoCase] = {}
         self.case_events: list[tuple[int, CaseState, str, str]] = []
         """Case, state, sentence, by whom."""

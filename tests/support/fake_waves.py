@@ -41,6 +41,7 @@ class FakeWaves:
     _confirmed: set[tuple[str, str, str]]
 
     def __init__(self) -> None:
+        super().__init__()
         self.signals: CoverageSignals | None = None
         self.figures: list[Mapping[str, int]] = []
         """What each stop was tried on."""

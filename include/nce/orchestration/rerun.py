@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -11,6 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 class ConfirmRerun(ApprovalOperator):
     """Shows what starting the partners again would do, and waits for a person where the form says so."""
+
+    template_fields: Sequence[str] = ()
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("subject", "Start these partners again?")

@@ -300,7 +300,7 @@ def test_what_nobody_opted_out_of_is_not_taken_back(forms: list[OptOut]) -> None
 @pytest.mark.parametrize("state", sorted(set(ConversionState)))
 def test_only_what_is_bought_can_be_taken_back(state: ConversionState) -> None:
     """What is unknown may be bought: it is not overlooked."""
-    nothing_bought = {"planned", "refused", "failed", "held", "waiting", "by_others", "undone"}
+    nothing_bought = {"planned", "refused", "failed", "held", "waiting", "drifted", "by_others", "undone"}
     called = cases_called_for([sold(state)], [form(LATE)], DEADLINE)
 
     assert bool(called) == (state.value not in nothing_bought)
