@@ -263,14 +263,27 @@ class Stage:
         assert question is not None, f"{task_id} of {run_id} asks nothing"
         return dict(question)
 
-    def answer(self, run_id: str, task_id: str, option: str) -> None:
-        """Answer a question of `asked`, as the page Required Actions does."""
+    def answered(self, run_id: str, task_id: str, option: str, dag_id: str = CAMPAIGN_DAG) -> str:
+        """Answer whenever the run asks, as the page Required Actions does; the state in which it ends.
+
+        Who answers while the asking process still leaves is asked again: Airflow 3.3.2 takes the end of that
+        process for the end of the answered task, and tries it once more.
+        """
         body = {"chosen_options": [option], "params_input": {}}
-        assert self.airflow("PATCH", self._question(run_id, task_id), body) is not None
+
+        def over() -> bool:
+            if self.tasks(run_id, dag_id).get(task_id) == "awaiting_input":
+                path = self._question(run_id, task_id, dag_id)
+                if not (self.airflow("GET", path) or {"response_received": True})["response_received"]:
+                    self.airflow("PATCH", path, body)
+            return self.run(run_id, dag_id)["state"] in ("success", "failed")
+
+        until(f"{run_id} has finished", over, seconds=2 * RUN_SECONDS)
+        return str(self.run(run_id, dag_id)["state"])
 
     @staticmethod
-    def _question(run_id: str, task_id: str) -> str:
-        task = f"dags/{CAMPAIGN_DAG}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+    def _question(run_id: str, task_id: str, dag_id: str = CAMPAIGN_DAG) -> str:
+        task = f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         return f"{task}/-1/hitlDetails"
 
     def finished(self, run_id: str, dag_id: str = PARTNER_DAG) -> str:
@@ -396,7 +409,8 @@ def _told(line: str | Mapping[str, Any]) -> str:
         except ValueError:
             return str(line)
     whys = [f"{each['exc_type']}: {each['exc_value']}" for each in line.get("error_detail") or []]
-    return " | ".join([str(line["event"]), *whys])
+    reason = [str(line["reason"])] if line.get("reason") else []
+    return " | ".join([str(line["event"]), *reason, *whys])
 
 
 def _free_port() -> int:

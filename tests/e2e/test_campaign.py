@@ -162,8 +162,7 @@ class TestRunningAgain:
         )
         assert question["body"] == "This would do: 0 purchases, 0 cancellations, 1 partner."
         assert _began(stage, CONVERTED) == began
-        stage.answer(run_id, "confirm_rerun", answer)
-        assert stage.finished(run_id, CAMPAIGN_DAG) == "success"
+        assert stage.answered(run_id, "confirm_rerun", answer) == "success"
         rejected = answer == "Reject"
         states = stage.tasks(run_id, CAMPAIGN_DAG)
         assert states["confirm_rerun"] == ("skipped" if rejected else "success")
@@ -209,9 +208,7 @@ class TestUndo:
         assert question["body"].count("hours left") == 2
         assert endings.writes(stage.requests(since=last)) == []
 
-        path = f"dags/{UNDO_DAG}/dagRuns/{run_id}/taskInstances/approve_undo/-1/hitlDetails"
-        assert stage.airflow("PATCH", path, {"chosen_options": ["Approve"], "params_input": {}}) is not None
-        assert stage.finished(run_id, UNDO_DAG) == "success"
+        assert stage.answered(run_id, "approve_undo", "Approve", UNDO_DAG) == "success"
         assert set(stage.tasks(run_id, UNDO_DAG).values()) == {"success"}
 
         world = stage.world()
@@ -262,7 +259,7 @@ class TestReconcile:
         }  # fmt: skip
 
     def test_what_a_person_did_in_the_portal_is_red_until_it_is_put_right(self, played: Played) -> None:
-        stage, about = played.stage, (CUSTOMERS["mulini"], LEGACY["mulini/e1"])
+        stage, about = played.stage, (CUSTOMERS["rifugi"], LEGACY["rifugi/e3"])
         act_on_nce(stage, "suspend", *about)
         try:
             with nothing_happens(stage):
@@ -271,13 +268,13 @@ class TestReconcile:
             [found] = json.loads(stage.nce("findings", "--json"))["findings"]
         finally:
             act_on_nce(stage, "reactivate", *about)
-        assert f"1 subscription without coverage, 0 covered twice, at {LATE}: act today" in note
+        assert f"1 subscription without coverage, 0 covered twice, at {CONVERTED}: act today" in note
         tasks = stage.tasks("suspended", RECONCILE_DAG)
         assert (tasks["reconcile_partners[0]"], tasks["close_reconcile"]) == ("success", "failed")
         assert (found["kind"], found["gap"], found["subscription"]) == ("nce_suspended", "zero", about[1])
         assert re.search(r"new: Subscription .* is billed all the same", stage.mapped_log("suspended"))
 
-        stage.nce("reconcile", LATE, "--wait")
+        stage.nce("reconcile", CONVERTED, "--wait")
         assert json.loads(stage.nce("findings", "--json"))["findings"] == []
 
     def test_it_never_starts_by_itself_in_a_rehearsal(self, played: Played) -> None:

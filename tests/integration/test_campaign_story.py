@@ -33,6 +33,7 @@ from include.nce.partner_center.auth import TokenSource
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.gateway import PartnerCenterGateway
+from include.nce.steps.approve_plan import approve_plan, record_answer
 from include.nce.steps.buy_nce import buy_nce
 from include.nce.steps.cancel_legacy import cancel_legacy
 from include.nce.steps.close_run import close_run
@@ -156,6 +157,11 @@ async def test_every_partner_and_subscription_ends_as_the_story_says(
             run: await plan_conversions(run, **tools) for name, run in runs.items() if name not in opted_out
         }
         for run, plan in plans.items():
+            asked = await approve_plan(run, ledger=ledger, clock=clock)
+            if not asked.may_go_on:
+                await record_answer(
+                    run, asked.plan_hash, approved=True, decided_by="test", ledger=ledger, clock=clock
+                )
             for number in range(plan.batches):
                 await buy_nce(run, plan.plan_id, number, **tools, pause=no_pause)
         await finish(plans, world, tools)

@@ -98,7 +98,8 @@ class FakeWaves:
             if c.campaign == campaign and c.state is ConversionState.STRANDED
         ]
         double = sum(c.nce_subscription_id is not None for c in stranded)
-        return CoverageSignals(len(stranded) - double, double)
+        found = self._signals(campaign, None)
+        return replace(found, zero=max(found.zero, len(stranded) - double), double=max(found.double, double))
 
     async def stop_campaign(
         self,

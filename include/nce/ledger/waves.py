@@ -7,6 +7,7 @@ and at which figures a campaign stops are rules of the domain.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,7 +79,7 @@ class CampaignWaves(Transactions):
         async with self._transaction() as session:
             known = await _coverage_known(session, campaign)
             found = await coverage_found(session, campaign)
-            return CoverageSignals(max(known.zero, found.zero), max(known.double, found.double))
+            return replace(found, zero=max(known.zero, found.zero), double=max(known.double, found.double))
 
     async def stop_campaign(
         self,

@@ -227,6 +227,7 @@ async def tell_a_story(ledger: PostgresLedger) -> str:
 async def test_a_subscriptions_explanation_tells_everything_in_order(postgres_ledger):
     request_id = await tell_a_story(postgres_ledger)
     entries = await postgres_ledger.explain(CAMPAIGN, f" {guid('one').upper()} ")
+    short_hash = (await postgres_ledger.plan(1)).short_hash
     campaign_version = [e for e in entries if e.kind == "campaign"]
     assert [e.sentence for e in campaign_version] == ["anna made version 1 of the campaign: first import"]
     assert [e.sentence for e in entries if e.kind != "campaign"] == [
@@ -236,7 +237,7 @@ async def test_a_subscriptions_explanation_tells_everything_in_order(postgres_le
         f"The opt-out of customer {CUSTOMER} was withdrawn, entered by bruno.",
         f"Run {RUN} ruled on the opt-outs: partner none, 0 customers in time, 0 late.",
         "anna decided to convert it: the customer asked",
-        "Plan 1: due. Convertible now.",
+        f"Plan 1 ({short_hash}): due. Convertible now.",
         "Conversion planned: Planned in plan 1.",
         f"Command 1 (create_migration) is intended with request id {request_id}.",
         "Command 1 (create_migration) is being sent.",
@@ -257,7 +258,10 @@ async def test_an_explanation_keeps_the_answer_as_it_came(postgres_ledger):
 async def test_a_partners_explanation_tells_of_its_plans_and_all_its_conversions(postgres_ledger):
     await tell_a_story(postgres_ledger)
     entries = await postgres_ledger.explain(CAMPAIGN, "rossi")
-    assert [e.sentence for e in entries if e.kind == "plan"] == ["Plan 1 by campaign version 1: 2 due."]
+    short_hash = (await postgres_ledger.plan(1)).short_hash
+    assert [e.sentence for e in entries if e.kind == "plan"] == [
+        f"Plan 1 ({short_hash}) by campaign version 1: 2 due."
+    ]
     assert {e.subscription for e in entries if e.kind == "conversion"} == {guid("one"), guid("two")}
 
 

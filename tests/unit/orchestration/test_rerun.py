@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.errors import InputRefused
 from include.nce.domain.preview import Preview
 from include.nce.orchestration import composition, roster
 from include.nce.orchestration.composition import Product
@@ -120,7 +121,7 @@ def test_a_batch_that_is_stopped_in_the_middle_waits_and_finishes_what_it_has_bo
 ) -> None:
     plan_id = composition.run(stopped_in_the_middle(world))
     task = BuyNce(task_id="buy_nce", batch={"plan_id": plan_id, "batch_no": 0})
-    context: Any = {"run_id": RUN, "ti": SimpleNamespace()}
+    context: Any = {"run_id": RUN, "ti": SimpleNamespace(try_number=1)}
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
     assert isinstance(deferred.value.trigger, StandstillTrigger)
@@ -146,7 +147,7 @@ def test_a_pilot_that_is_not_in_the_roster_stops_the_campaign_before_it_starts(
 ) -> None:
     document = campaign(waves={"pilot": ["rossi-informatica", "rosi"], "then": [1]})
     composition.run(world.records.import_campaign(document, "anna", ""))
-    monkeypatch.setattr(roster, "read_roster", lambda location: [partner()])
+    monkeypatch.setattr(roster, "read_roster", lambda of_campaign, named: [partner()])
     context: Any = {"params": {"campaign": CAMPAIGN}}
-    with pytest.raises(AirflowFailException, match=r"waves\.pilot: partner 'rosi' is not in the roster"):
+    with pytest.raises(InputRefused, match=r"waves\.pilot: partner 'rosi' is not in the roster"):
         CheckCampaign(task_id="check_campaign").execute(context)
