@@ -38,9 +38,15 @@ def _pytest(*tests: str) -> tuple[str, ...]:
 PARTS = (
     Part(
         "steps",
-        "a crash before and after every call of a step, and any order of trouble, with fakes",
+        "the rules step by step, a crash or two at any call, the locks and the ledger's word",
         _pytest(
-            "tests/unit/steps/test_crash_at_every_call.py", "tests/unit/steps/test_any_order_of_trouble.py"
+            "tests/unit/steps/test_buy_nce.py",
+            "tests/unit/steps/test_cancel_legacy.py",
+            "tests/unit/steps/test_crash_at_every_call.py",
+            "tests/unit/steps/test_crash_twice.py",
+            "tests/unit/steps/test_any_order_of_trouble.py",
+            "tests/integration/ledger/test_two_at_once.py",
+            "tests/integration/ledger/test_contract.py",
         ),
     ),
     Part("storm", "a campaign of 50 partners in a storm", _pytest("tests/safety/test_storm.py")),

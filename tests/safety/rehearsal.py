@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ import uvicorn
 from include.nce.intake.campaign_file import read_campaign
 from include.nce.intake.roster import load_roster
 from include.nce.ledger.ledger import PostgresLedger
-from include.nce.partner_center.auth import TokenSource
+from include.nce.partner_center.auth import TokenKind, TokenSource
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.gateway import PartnerCenterGateway
@@ -73,7 +73,7 @@ class Rehearsal:
     address: str
     database: str
     _stack: AsyncExitStack
-    _numbers: dict[str, int] = field(default_factory=dict)
+    _tokens: TokenSource | None = None
 
     @property
     def clock(self) -> _Clock:
@@ -86,8 +86,22 @@ class Rehearsal:
     async def worker(self, *, sleep: Callable[[float], Awaitable[None]]) -> Worker:
         """One more process; `sleep` is how its client waits before it asks again."""
         ledger = await self._stack.enter_async_context(PostgresLedger.open(self.database, pool_size=3))
+        connection = self._connection()
+        self._tokens = self._tokens or TokenSource(connection)
+        transport = Transport(connection, self._tokens, sleep=sleep)
+        client = PartnerCenterClient(connection, transport=transport)
+        await self._stack.enter_async_context(client)
+        return Worker(PartnerCenterGateway(client), ledger)
+
+    async def sign_in(self) -> None:
+        """All workers have both tokens. msal remembers a refusal for a minute of real time."""
+        assert self._tokens is not None, "there is no worker yet"
+        for kind in TokenKind:
+            await self._tokens.token(kind)
+
+    def _connection(self) -> PartnerCenterConnection:
         application = self.story.provider.applications[0]
-        connection = PartnerCenterConnection(
+        return PartnerCenterConnection(
             tenant_id=self.story.provider.tenant_id,
             client_id=application.client_id,
             client_secret=application.client_secret,
@@ -96,10 +110,6 @@ class Rehearsal:
             authority=self.address,
             rehearsal=True,
         )
-        transport = Transport(connection, TokenSource(connection), sleep=sleep)
-        client = PartnerCenterClient(connection, transport=transport)
-        await self._stack.enter_async_context(client)
-        return Worker(PartnerCenterGateway(client), ledger)
 
     async def enrol(self, worker: Worker, roster: Sequence[Mapping[str, Any]]) -> None:
         """The founding campaign is on record, and these partners take part."""

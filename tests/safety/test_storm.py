@@ -66,6 +66,7 @@ class Storm:
         self.runs = {member: PartnerRun(world, member.partner, a_moment) for member in members}
         self.unfinished = list(members)
         self.red = 0
+        self.said: dict[Member, str] = {}
 
     async def play(self) -> int:
         """How many rounds it took."""
@@ -77,7 +78,8 @@ class Storm:
             self.unfinished = [m for m, done in zip(self.unfinished, ended, strict=True) if not done]
             if not self.unfinished:
                 return number
-        raise AssertionError(f"after {ROUNDS} rounds not finished: {[m.partner for m in self.unfinished]}")
+        stand = {m.partner: self.said.get(m) for m in self.unfinished}
+        raise AssertionError(f"after {ROUNDS} rounds not finished: {stand}")
 
     async def _buys(self, member: Member) -> None:
         run = self.runs[member]
@@ -91,21 +93,24 @@ class Storm:
         twice = 2 if member.number % 5 == 0 else 1
         results = await asyncio.gather(*(self._at_work(run.cancel) for _ in range(twice)))
         closed = await self._at_work(run.close)
+        self.said[member] = f"{closed.outcome.value}: {closed.sentence}"
         return closed.outcome.value == "converted" and not any(
             batch.pending or batch.unresolved for result in results for batch in result
         )
 
     async def _at_work(self, task: Callable[[Worker], Awaitable[Any]]) -> Any:
         """Run a task in whichever process is free, and try it again when it goes red."""
+        last: Exception | None = None
         for _ in range(40):
             worker = await self.free.get()
             try:
                 return await task(worker)
-            except (PartnerCenterFault, LockLost):
+            except (PartnerCenterFault, LockLost) as red:
                 self.red += 1
+                last = red
             finally:
                 self.free.put_nowait(worker)
-        raise AssertionError("a task was red forty times in a row")
+        raise AssertionError(f"a task was red forty times in a row, in the end because of: {last}")
 
 
 @pytest.mark.timeout(1200)
@@ -119,6 +124,7 @@ async def test_in_a_storm_nothing_is_lost_nothing_double_and_nothing_uncovered(
     async with rehearsal(scenario(members), ledger_database) as world:
         workers = [await world.worker(sleep=a_moment) for _ in range(PROCESSES)]
         await world.enrol(workers[0], roster(members))
+        await world.sign_in()
         world.fail(*_faults(seed))
         storm = Storm(world, workers, members)
         rounds = await storm.play()
@@ -141,7 +147,7 @@ def _account(world: Rehearsal) -> dict[str, int]:
     assert sum(happened.values()) == pytest.approx(0.47 * calls, rel=0.1)
     logged = Counter(request["fault"] for request in world.requests())
     assert logged["throttle"] == happened["throttled"]  # what was counted is what was answered
-    return {"calls": calls, **happened}
+    return happened
 
 
 def _violations(world: Rehearsal, members: Sequence[Member], database: str) -> list[str]:
