@@ -58,13 +58,15 @@ class Entry(Report):
     `at` is the campaign's clock, `recorded_at` the machine's (null for a withdrawal, which changes a row).
     """
 
-    at: Moment
-    recorded_at: Moment | None
-    kind: str
-    partner: str | None
-    subscription: str | None
-    sentence: str
-    facts: dict[str, Any] = Field(default_factory=dict)
+    at: Moment = Field(description="The campaign's clock; entries are in this order.")
+    recorded_at: Moment | None = Field(description="The machine's clock; null for a withdrawal.")
+    kind: str = Field(description="What kind of record it is, such as run, check, opt_out, plan, command.")
+    partner: str | None = Field(description="Whom it is about; null: the campaign.")
+    subscription: str | None = Field(description="The subscription it is about, if one.")
+    sentence: str = Field(description="What happened.")
+    facts: dict[str, Any] = Field(
+        default_factory=dict, description="What the sentence leaves out; keys depend on `kind`."
+    )
 
 
 EntryT = TypeVar("EntryT", bound=Entry)
