@@ -121,9 +121,7 @@ def qualified(customer: CustomerRecord, segment: str) -> bool:
     )
 
 
-def line_errors(
-    world: World, customer: CustomerRecord, lines: list[PurchaseLine]
-) -> list[LineError | None]:
+def line_errors(world: World, customer: CustomerRecord, lines: list[PurchaseLine]) -> list[LineError | None]:
     """What Partner Center finds wrong with each line of one purchase, None where nothing is."""
     return [line_error(world, customer, line, lines[:number]) for number, line in enumerate(lines)]
 

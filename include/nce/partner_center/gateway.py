@@ -476,9 +476,9 @@ def _order_lines(
 ) -> dict[str, tuple[Order, OrderLineItem]]:
     """Which ordered line belongs to which legacy subscription.
 
-    An order does not repeat the cart's line numbers, so lines are matched by item, each once: first those with
-    the same term, billing and seats, last those of which Microsoft says otherwise. Where two are alike it makes
-    no difference which is which.
+    An order does not repeat the cart's line numbers, so lines are matched by item, each once: first those
+    with the same term, billing and seats, last those of which Microsoft says otherwise. Where two are alike
+    it makes no difference which is which.
     """
     free = [(order, line) for order in orders for line in order.line_items]
     matched: dict[str, tuple[Order, OrderLineItem]] = {}

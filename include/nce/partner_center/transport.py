@@ -234,10 +234,10 @@ class Transport:
             if answer.status == 401:
                 token = await self._tokens.renewed(call.token, token)
                 answer = await self._send_once(call, token, str(uuid.uuid4()))
-        except PartnerCenterError as error:
+        except PartnerCenterError as fault:
             # Also of a call that did not leave, because of the sign-in or the budget.
-            error.request_id = error.request_id or call.request_id
-            error.correlation_id = error.correlation_id or correlation_id
+            fault.request_id = fault.request_id or call.request_id
+            fault.correlation_id = fault.correlation_id or correlation_id
             raise
         if 200 <= answer.status < 300 and not is_error_in_disguise(answer.payload):
             return answer
