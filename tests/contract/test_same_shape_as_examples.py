@@ -152,7 +152,10 @@ WORDS: dict[Place, set[str]] = {
     ("Order", "lineItems[].transactionType"): {
         *("New", "Renew", "AddQuantity", "RemoveQuantity", "Cancel", "Convert", "CustomerCredit"),
     },
-    ("Order", "status"): {"unknown", "completed", "pending", "cancelled", "suspended", "error"},
+    ("Order", "status"): {
+        *("unknown", "completed", "pending", "cancelled", "suspended", "pending review", "error"),
+        *("pending po upload", "po upload complete", "po review rejected", "partial success"),
+    },
     ("Order", "transactionType"): {"UserPurchase", "SystemPurchase", "SystemBilling"},
     ("OrderLineItemProvisioningStatus", "status"): {"fulfilled", "unfulfilled", "prefulfillmentPending"},
     ("PartnerRelationship", "relationshipType"): {

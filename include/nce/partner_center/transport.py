@@ -228,11 +228,18 @@ class Transport:
         raise AssertionError("tenacity ends with an answer or an error")
 
     async def _send_signed_in(self, call: Call) -> Answer:
-        token = await self._tokens.token(call.token)
-        answer = await self._send_once(call, token)
-        if answer.status == 401:
-            token = await self._tokens.renewed(call.token, token)
-            answer = await self._send_once(call, token)
+        correlation_id = str(uuid.uuid4())
+        try:
+            token = await self._tokens.token(call.token)
+            answer = await self._send_once(call, token, correlation_id)
+            if answer.status == 401:
+                token = await self._tokens.renewed(call.token, token)
+                answer = await self._send_once(call, token, str(uuid.uuid4()))
+        except PartnerCenterError as fault:
+            # Also of a call that did not leave, because of the sign-in or the budget.
+            fault.request_id = fault.request_id or call.request_id
+            fault.correlation_id = fault.correlation_id or correlation_id
+            raise
         if 200 <= answer.status < 300 and not is_error_in_disguise(answer.payload):
             return answer
         error = error_for_answer(
@@ -248,9 +255,9 @@ class Transport:
             await self._budget.throttled(call, error.retry_after_seconds)
         raise error
 
-    async def _send_once(self, call: Call, token: str) -> Answer:
+    async def _send_once(self, call: Call, token: str, correlation_id: str) -> Answer:
         await self._budget.take(call)
-        request_id, correlation_id = call.request_id or "", str(uuid.uuid4())
+        request_id = call.request_id or ""
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json",
@@ -345,7 +352,8 @@ def _worth_asking_again(error: BaseException) -> bool:
 
 
 def _wait_seconds(state: RetryCallState) -> float:
-    """What Microsoft asked for, else 1, 2, 4 seconds."""
+    """What Microsoft asked for, and at least 1, 2, 4 seconds (api-throttling-guidance, 7/18/2022: waits
+    grow while it still throttles)."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, PartnerCenterError) else None
-    return float(2 ** (state.attempt_number - 1)) if asked is None else asked
+    return max(asked or 0.0, float(2 ** (state.attempt_number - 1)))

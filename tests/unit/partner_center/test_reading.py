@@ -95,7 +95,7 @@ def test_null_in_place_of_a_list_is_an_empty_list() -> None:
 
 
 def test_a_field_nobody_documented_is_kept() -> None:
-    assert Subscription.read({"id": GUID, "scheduledActions": [1]}).model_extra == {"scheduledActions": [1]}
+    assert Subscription.read({"id": GUID, "brandNew": [1]}).model_extra == {"brandNew": [1]}
 
 
 def test_the_payload_is_kept_as_it_came() -> None:
@@ -106,6 +106,12 @@ def test_the_payload_is_kept_as_it_came() -> None:
 @pytest.mark.parametrize("key", ["mpnId", "partnerId", "PartnerId"])
 def test_a_relationships_partner_id_has_two_names(key: str) -> None:
     assert Relationship.read({"id": GUID, key: "4847383"}).mpn_id == "4847383"
+
+
+@pytest.mark.parametrize("keys", [("mpnId", "partnerId"), ("partnerId", "mpnId"), ("PartnerId", "MpnId")])
+def test_where_both_names_come_the_one_of_the_examples_counts(keys: tuple[str, str]) -> None:
+    row = {key: "local" if key.lower() == "mpnid" else "global" for key in keys}
+    assert Relationship.read({"id": GUID, **row}).mpn_id == "local"
 
 
 @pytest.mark.parametrize("key", ["vettingCreateDate", "vettingCreatedDate"])

@@ -166,6 +166,17 @@ async def test_a_throttled_read_waits_as_long_as_microsoft_asks(
     assert naps.taken == [57.0]
 
 
+async def test_waits_grow_while_microsoft_goes_on_to_throttle(
+    server: PartnerCenterServer, transport: Transport, naps: Naps
+) -> None:
+    at_once = Reply(429, {"statusCode": 429}, {"Retry-After": "0"})
+    longer = Reply(429, {"statusCode": 429}, {"Retry-After": "9"})
+    server.on("GET", "/v1/customers/c1", at_once, at_once, longer, Reply(200, {"id": "c1"}))
+    await transport.send(READ)
+
+    assert naps.taken == [1.0, 2.0, 9.0]
+
+
 async def test_a_throttled_read_that_would_wait_too_long_is_handed_up(
     server: PartnerCenterServer, transport: Transport, naps: Naps
 ) -> None:
@@ -291,6 +302,25 @@ async def test_every_send_takes_from_the_budget_and_a_429_is_told_to_it(
     assert len(server.asked) == 1
     assert budget.told == [1.0]
     assert error.retry_after_seconds == 120
+    assert error.request_id == server.asked[0].headers["ms-requestid"]
+    assert error.correlation_id is not None  # of the call that did not leave
+    assert error.correlation_id != server.asked[0].headers["ms-correlationid"]
+
+
+async def test_a_sign_in_that_is_refused_keeps_the_ids_of_its_call(
+    server: PartnerCenterServer, transport: Transport
+) -> None:
+    server.on("POST", "/v1/migrate", Reply(401))
+    good = server.token_reply
+    server.token_reply = lambda form, number: (
+        good(form, number) if number == 1 else Reply(401, {"error": "invalid_client"})
+    )
+    error = await refusal(transport, WRITE)
+
+    assert isinstance(error, CredentialsRefused)
+    assert error.operation == "sign in"
+    assert error.request_id == "intention-1"
+    assert error.correlation_id == server.requests("POST", "/v1/migrate")[0].headers["ms-correlationid"]
 
 
 async def test_the_client_is_of_no_use_outside_its_context(connection: PartnerCenterConnection) -> None:

@@ -119,12 +119,12 @@ class MigrationSchedule(WireModel):
     """A migration for later (get-a-new-commerce-migration-schedule, 10/27/2022).
 
     Read only: this product times its conversions itself, and must see a schedule somebody else made before it
-    creates a migration beside it. Add-ons are called by two names on one page.
+    creates a migration beside it. A request has no `id` yet. Add-ons are called by two names on one page.
     """
 
     also_called: ClassVar[Mapping[str, tuple[str, ...]]] = {"add_on_migrations": ("addOnMigrationSchedules",)}
 
-    id: Guid
+    id: Guid | None = None
     current_subscription_id: Guid
     status: str | None = None
     customer_tenant_id: Guid | None = None

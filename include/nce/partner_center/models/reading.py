@@ -134,7 +134,8 @@ class WireModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="allow")
 
     also_called: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Other spellings the pages use for a field: our name -> wire names."""
+    """Other spellings the pages use for a field: our name -> wire names. Where both come, the first one
+    counts."""
 
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -144,11 +145,14 @@ class WireModel(BaseModel):
         if not isinstance(payload, dict):
             return payload
         names = _names(cls)
-        return {
-            names.get(str(key).lower(), key): value
-            for key, value in payload.items()
-            if value is not None and value != ""
-        }
+        tidy: dict[Any, Any] = {}
+        for key, value in payload.items():
+            if value is None or value == "":
+                continue
+            name = names.get(str(key).lower(), key)
+            if name not in tidy or str(key).lower() == str(name).lower():
+                tidy[name] = value
+        return tidy
 
     @classmethod
     def read(cls: type[Wire], payload: Any) -> Wire:

@@ -136,6 +136,7 @@ class Subscription(WireModel):
     migrated_from_subscription_id: Guid | None = None
     scheduled_next_term_instructions: NextTermInstructions | None = None
     next_charge_instructions: NextTermInstructions | None = None
+    scheduled_actions: Any = None
     actions: tuple[str, ...] = ()
     attention_needed: bool | None = None
     attention_reason: str | None = None
@@ -145,6 +146,8 @@ class Subscription(WireModel):
     publisher_name: str | None = None
     order_id: Guid | None = None
     product_order_id: Guid | None = None
+    line_items: Any = None
+    consumption_type: str | None = None
     links: Links
     attributes: Attributes | None = None
 
