@@ -342,11 +342,15 @@ class CheckCampaign(_Step):
         from include.nce.orchestration.composition import product
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
+        from include.nce.steps.enrol_partners import refuse_strangers
 
         conf = CampaignConf.read(context["params"])
         async with product() as world:
             campaign = await world.ledger.campaign(conf.campaign)
             roster = read_roster(conf.roster or campaign.roster)
+            refuse_strangers(campaign.campaign, roster, conf.partners)
+            await world.ledger.partners(campaign.campaign, outcomes=conf.outcomes)
+            await world.sign_in()
             links = await world.partner_center.resellers()
         self.log.info(
             "Campaign %s: %d partners in the roster, %d resellers in Partner Center.",
