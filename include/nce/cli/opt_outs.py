@@ -31,6 +31,8 @@ from include.nce.cli.surroundings import (
     open_ledger,
 )
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.conversion import UNDER_WAY_STATES
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.partner import Partner
@@ -117,9 +119,16 @@ async def add(
         form = OptOut(partner, received_at, author(by), customer_id=tenant, note=note)
         new = await ledger.record_opt_out(name, form)
         deadline_at = policy.opt_out_ends_at(who.zone)
+        bought = await _bought_already(ledger, name, form)
     whose = _whose(form)
     say(f"{'Recorded' if new else 'On record already'}: {whose}, received {in_zone(received_at, zone)}.")
     say(_in_time_or_not(received_at, deadline_at, zone))
+    if bought:
+        what = "1 subscription is" if bought == 1 else f"{bought} subscriptions are"
+        say(
+            f"{what} converted already, or on the way: an opt-out does not take that back. Decide with the "
+            "partner while Microsoft's 168 hours run; the operator's guide says how, under Unresolved lines."
+        )
 
 
 @opt_out_app.command("withdraw")
@@ -243,6 +252,16 @@ async def list_forms(
     )
 
 
+async def _bought_already(ledger: PostgresLedger, campaign: str, form: OptOut) -> int:
+    """How many of the subscriptions it speaks of have, or may have, a purchase of ours."""
+    [row] = (await ledger.status(campaign, form.partner, with_subscriptions=True)).partners
+    return sum(
+        line.klass is SubscriptionClass.CONVERTED or line.conversion_state in UNDER_WAY_STATES
+        for line in row.subscriptions
+        if form.customer_id in (None, line.customer)
+    )
+
+
 async def _entries(
     ledger: PostgresLedger, policy: Campaign, partners: dict[str, Partner], partner: str | None
 ) -> list[OptOutEntry]:
@@ -291,8 +310,8 @@ def _whose(form: OptOut) -> str:
 def _in_time_or_not(received_at: datetime, deadline_at: datetime, zone: str) -> str:
     if received_at < deadline_at:
         return (
-            f"It is in time: the deadline is over at {in_zone(deadline_at, zone)}. Nothing is bought or "
-            "cancelled for it."
+            f"It is in time: the deadline is over at {in_zone(deadline_at, zone)}. From now on nothing is "
+            "bought or cancelled for it."
         )
     return (
         f"It is too late: the deadline was over at {in_zone(deadline_at, zone)}. What is not "

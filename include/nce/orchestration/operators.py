@@ -139,7 +139,7 @@ class HonourOptOut(_Step):
                 "An opt-out arrived too late: the subscriptions are held for a person's decision."
             )
         elif single:
-            self.log.info("%d customers opted out in time and are left alone.", single)
+            self.log.info("Single customers that opted out in time and are left alone: %d.", single)
         else:
             self.log.info("No opt-out on record: going on.")
 

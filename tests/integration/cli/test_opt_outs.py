@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOut
+from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
-from tests.integration.ledger.scene import CAMPAIGN, CUSTOMER
+from tests.integration.ledger.scene import AT, CAMPAIGN, CUSTOMER, RUN, due, guid
 
 
 def on_record(desk: Desk, partner: str = "rossi") -> list[OptOut]:
@@ -36,6 +38,25 @@ def test_the_same_instant_is_in_time_where_the_day_ends_later(desk: Desk, partne
     desk.now = "2022-07-02T08:00:00Z"
     done = desk.nce("opt-out", "add", partner, "--received", "2022-06-30T22:30:00Z")
     assert word in done.stdout
+
+
+@pytest.mark.parametrize("state", [ConversionState.CONVERTED, ConversionState.UNKNOWN])
+@pytest.mark.parametrize(("customer", "told"), [(None, True), (CUSTOMER, True), (guid("another"), False)])
+def test_what_is_bought_already_is_told_with_the_opt_out(
+    desk: Desk, state: ConversionState, customer: str | None, told: bool
+) -> None:
+    async def buy_one_of_two(ledger: PostgresLedger) -> None:
+        await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=AT)
+        verdicts = [due("bought"), due("planned")]
+        await ledger.record_survey(RUN, [v.subscription for v in verdicts], [], at=AT)
+        await ledger.record_verdicts(RUN, verdicts, [[guid("bought"), guid("planned")]], at=AT)
+        [bought, _] = await ledger.conversions(RUN)
+        await ledger.advance(bought.conversion_id, state, at=AT)
+
+    desk.ledger(buy_one_of_two)
+    words = [] if customer is None else ["--customer", customer]
+    done = desk.nce("opt-out", "add", "rossi", "--received", "2022-06-19", *words)
+    assert ("1 subscription is converted already, or on the way" in done.stdout) is told
 
 
 def test_a_time_without_offset_is_the_partners_own(desk: Desk) -> None:
