@@ -24,7 +24,7 @@ from scripts.demo.display import Display, Progress, count, display_for
 from scripts.demo.keeper import CALM_SECONDS, ClockKeeper
 from scripts.demo.ledger import LedgerReader
 from scripts.demo.simulator import Simulator
-from scripts.demo.story import Story
+from scripts.demo.story import Story, stretched
 from scripts.stack.errors import NotAnswering, StackError
 from scripts.stack.stack import Stack
 from scripts.stack.turn import alone
@@ -140,6 +140,7 @@ class Follow:
         self._reds = 0
         self._status_s = float("-inf")
         self._repaired_s = float("-inf")
+        self._released: tuple[float, float] | None = None
 
     def to_the_end(self) -> None:
         """Start the campaign unless it was started, and follow it until its story has ended."""
@@ -175,6 +176,8 @@ class Follow:
                 self.desk.approve(run_id)
             self.keeper.release()
         self._clock = self.simulator.clock()
+        if self._enrolled and self._released is None:
+            self._released = (self.monotonic(), self._scheduled_s())
         if self._clock.ended and self._ended_s is None:
             self._ended_s = self.monotonic()
 
@@ -241,12 +244,22 @@ class Follow:
             speed=clock.speed,
             state=self._state(),
             elapsed_s=now_s - self.began_s,
-            left_s=self.story.seconds_left(clock.now_at, clock.ends_at),
+            left_s=self._left_s(now_s),
             reds=self._reds,
             stages=stages,
             converted=converted,
             to_convert=to_convert,
         )
+
+    def _scheduled_s(self) -> float:
+        return self.story.seconds_left(self._clock.now_at, self._clock.ends_at)
+
+    def _left_s(self, now_s: float) -> float:
+        left_s = self._scheduled_s()
+        if self._released is None:
+            return left_s
+        released_s, scheduled_s = self._released
+        return stretched(left_s, passed_s=scheduled_s - left_s, taken_s=now_s - released_s)
 
     def _state(self) -> str:
         if self._clock.ended:

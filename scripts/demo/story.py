@@ -12,6 +12,9 @@ from typing import Any
 
 from scripts.demo.simulator import moment
 
+SETTLED_AFTER_S = 60.0
+"""How much of the way says how slow the rest will be."""
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -73,6 +76,14 @@ class Story:
                 left += (stop - now).total_seconds() / speed
                 now, speed = stop, pace
         return left
+
+
+def stretched(left_s: float, *, passed_s: float, taken_s: float) -> float:
+    """What is left by the schedule, as much longer as the way so far has taken: Airflow slows the clock down.
+
+    `passed_s` has passed of the schedule, which really took `taken_s`. Little says little at the beginning.
+    """
+    return left_s * max(1.0, (taken_s + SETTLED_AFTER_S) / (passed_s + SETTLED_AFTER_S))
 
 
 def _expectations(scenario: Mapping[str, Any]) -> Iterator[Expectation]:

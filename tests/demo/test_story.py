@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from include.nce.cli.app import app
-from scripts.demo.story import Story
+from scripts.demo.story import Story, stretched
 
 
 def _at(day: int, hour: int = 0) -> datetime:
@@ -112,3 +112,20 @@ def test_the_time_left_before_the_first_speed_runs_at_real_time(scenario: dict[s
     story = Story.read(scenario)
     before = _at(20) - timedelta(seconds=30)
     assert story.seconds_left(before, _at(21)) == pytest.approx(30 + 1)
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "taken_s", "left_s"),
+    [
+        (0, 0, 100),
+        # So far as the schedule says, or faster.
+        (120, 120, 100),
+        (120, 90, 100),
+        # Three minutes for two.
+        (120, 180, 100 * 240 / 180),
+        # The first seconds, in which all runs begin, do not make an hour of it.
+        (1, 16, 100 * 76 / 61),
+    ],
+)
+def test_what_is_left_is_as_slow_as_the_way_so_far(passed_s: float, taken_s: float, left_s: float) -> None:
+    assert stretched(100, passed_s=passed_s, taken_s=taken_s) == pytest.approx(left_s)

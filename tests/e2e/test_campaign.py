@@ -304,7 +304,7 @@ class TestBadInput:
         _refused(
             played.stage,
             "a-stranger",
-            "enrol_partners",
+            "check_campaign",
             r"Partner nessuno is not in the roster",
             roster=str(ROSTER),
             partners=["nessuno"],

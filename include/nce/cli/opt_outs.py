@@ -311,8 +311,8 @@ def _whose(form: OptOut) -> str:
 def _in_time_or_not(received_at: datetime, deadline_at: datetime, zone: str) -> str:
     if received_at < deadline_at:
         return (
-            f"It is in time: the deadline is over at {in_zone(deadline_at, zone)}. Nothing is bought or "
-            "cancelled for it."
+            f"It is in time: the deadline is over at {in_zone(deadline_at, zone)}. From now on nothing is "
+            "bought or cancelled for it."
         )
     return (
         f"It is too late: the deadline was over at {in_zone(deadline_at, zone)}. What is not "

@@ -176,7 +176,8 @@ def _opt_out(ruling: OptOutStatus) -> str:
     if ruling.verdict is None:
         return _NOT_ASKED
     if ruling.verdict is OptOutVerdict.NONE:
-        return f"{len(ruling.customers_in_time)} customers" if ruling.customers_in_time else "no"
+        single = len(ruling.customers_in_time)
+        return f"{single} customer{'s' if single > 1 else ''}" if single else "no"
     return str(ruling.verdict.value).replace("_", " ")
 
 
@@ -253,6 +254,8 @@ def _show_subscriptions(subscriptions: Sequence[SubscriptionStatus]) -> None:
 
 def _why(subscription: SubscriptionStatus) -> str:
     text = _who_acts(subscription.reason, subscription.owner, subscription.remedy)
+    if text and not text.endswith((".", "?")):
+        text += "."
     nce = f"NCE: {subscription.nce_subscription}." if subscription.nce_subscription else ""
     warning = f"Warning: {subscription.warning}" if subscription.warning else ""
     undo = f"Undo case {subscription.undo_case} is open." if subscription.undo_case else ""

@@ -161,7 +161,7 @@ def judge_link(partner: Partner, links: Sequence[ResellerLink], *, guide: str = 
     """Linked means: in the provider's list of resellers under this tenant, and active there."""
     link = next((item for item in links if item.tenant_id == partner.tenant_id), None)
     how = "A Global Admin of the partner accepts our invitation in Partner Center" + (
-        f"; guide: {guide}" if guide else "."
+        f" (guide: {guide})." if guide else "."
     )
     if link is None:
         return Finding(

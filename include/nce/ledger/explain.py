@@ -275,8 +275,8 @@ async def _opt_out_entries(session: AsyncSession, campaign: str, partners: Seque
                 kind="opt_out_ruling",
                 partner=partner,
                 subscription=None,
-                sentence=f"Run {ruling.run_id} ruled on the opt-outs: partner {ruling.verdict.value}, "
-                f"{len(ruling.customers_in_time)} customers in time, {len(ruling.customers_late)} late.",
+                sentence=f"Run {ruling.run_id} ruled on the opt-outs: partner {ruling.verdict.value}, single "
+                f"customers {len(ruling.customers_in_time)} in time, {len(ruling.customers_late)} late.",
                 facts={
                     "deadline_at": f"{ruling.deadline_at:%Y-%m-%dT%H:%M:%SZ}",
                     "customers_in_time": ruling.customers_in_time,

@@ -18,6 +18,7 @@ from include.nce.steps.ports import Clock, PartnerCenter
 if TYPE_CHECKING:
     from include.nce.ledger.credentials import SealedCredentials
     from include.nce.ledger.ledger import PostgresLedger
+    from include.nce.partner_center.auth import TokenSource
     from include.nce.partner_center.connection import PartnerCenterConnection
 
 T = TypeVar("T")
@@ -36,10 +37,21 @@ class Product:
     partner_center: PartnerCenter
     ledger: PostgresLedger
     clock: Clock
+    tokens: TokenSource
 
     @property
     def rehearsal(self) -> bool:
         return isinstance(self.clock, RehearsalClock)
+
+    async def sign_in(self) -> None:
+        """Prove the connection as it is entered now: a kept token outlives a mistyped secret by an hour.
+
+        Raises `CredentialsRefused` when the sign-in service says no to either kind of token.
+        """
+        from include.nce.partner_center.auth import TokenKind
+
+        for kind in TokenKind:
+            await self.tokens.sign_in(kind)
 
 
 @asynccontextmanager
@@ -64,7 +76,7 @@ async def product(*, pool_size: int = 2) -> AsyncIterator[Product]:
         tokens = TokenSource(settings, store=credential_store(ledger, settings), mask=mask)
         budget = SharedBudget(ledger, settings.tenant_id, settings.limits)
         async with PartnerCenterClient(settings, tokens=tokens, budget=budget) as client:
-            yield Product(PartnerCenterGateway(client), ledger, clock)
+            yield Product(PartnerCenterGateway(client), ledger, clock, tokens)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ class HonourOptOut(_Step):
                 "An opt-out arrived too late: the subscriptions are held for a person's decision."
             )
         elif single:
-            self.log.info("%d customers opted out in time and are left alone.", single)
+            self.log.info("Single customers that opted out in time and are left alone: %d.", single)
         else:
             self.log.info("No opt-out on record: going on.")
 
@@ -390,11 +390,15 @@ class CheckCampaign(_Step):
         from include.nce.orchestration.composition import product
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
+        from include.nce.steps.enrol_partners import refuse_strangers
 
         conf = CampaignConf.read(context["params"])
         async with product() as world:
             campaign = await world.ledger.campaign(conf.campaign)
             roster = read_roster(campaign.roster, conf.roster)
+            refuse_strangers(campaign.campaign, roster, conf.partners)
+            await world.ledger.partners(campaign.campaign, outcomes=conf.outcomes)
+            await world.sign_in()
             links = await world.partner_center.resellers()
         strangers = sorted(set(campaign.waves.pilot if campaign.waves else ()) - {p.partner for p in roster})
         if strangers:

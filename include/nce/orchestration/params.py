@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from airflow.sdk import Param
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from include.nce.domain.errors import InputRefused
 
@@ -66,16 +67,17 @@ APPROVAL_FORM = {
 CAMPAIGN_FORM = {
     "campaign": CAMPAIGN,
     "mode": MODE,
+    # Nullable, or the form marks as required what may be left empty.
     "partners": Param(
         [],
-        type="array",
+        type=["null", "array"],
         items={"type": "string", "pattern": SLUG},
         title="Only these partners",
         description="Short ids, one a line. Empty: the whole campaign.",
     ),
     "outcomes": Param(
         [],
-        type="array",
+        type=["null", "array"],
         items={"type": "string"},
         title="Only partners whose last run ended as",
         description="For example blocked or unresolved. Empty: whatever the outcome.",
@@ -175,7 +177,8 @@ RECONCILE_FORM = {
 
 
 class _Conf(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # What is not known is refused: `partner` for `partners` would start the whole campaign, not one run.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def read(cls, params: Mapping[str, Any]) -> Any:
@@ -183,15 +186,23 @@ class _Conf(BaseModel):
         try:
             return cls.model_validate(dict(params))
         except ValidationError as error:
-            raise InputRefused([_sentence(fault) for fault in error.errors()]) from None
+            raise InputRefused([cls._sentence(fault) for fault in error.errors()]) from None
 
-
-def _sentence(fault: Any) -> str:
-    said = fault["msg"].removeprefix("Value error, ")
-    if not fault["loc"]:
-        return f"Trigger form: {said}. Correct it and trigger again."
-    field = ".".join(map(str, fault["loc"]))
-    return f"Trigger form, field {field}: {said} (given: {fault['input']!r}). Correct it and trigger again."
+    @classmethod
+    def _sentence(cls, fault: Any) -> str:
+        said = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            return f"Trigger form: {said}. Correct it and trigger again."
+        field = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            near = get_close_matches(field, list(cls.model_fields), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(cls.model_fields)}."
+            return f"Trigger form: there is no field {field}; {hint} Correct it and trigger again."
+        if fault["type"] == "missing" or fault["input"] is None:
+            return f"Trigger form, field {field}: it is empty. Fill it in and trigger again."
+        return (
+            f"Trigger form, field {field}: {said} (given: {fault['input']!r}). Correct it and trigger again."
+        )
 
 
 class MigrationConf(_Conf):
@@ -213,6 +224,12 @@ class CampaignConf(_Conf):
     existing: Literal["skip", "rerun"] = "skip"
     ask: bool = True
     roster: str | None = None
+
+    @field_validator("partners", "outcomes", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        """A box of the form that was emptied comes as null."""
+        return () if value is None else value
 
 
 class UndoConf(_Conf):

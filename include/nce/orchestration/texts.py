@@ -55,9 +55,9 @@ TEXTS: Mapping[str, str] = {
     "cancel_legacy": _read(cancel_legacy),
     "close_run": _read(close_run),
     "check_campaign": (
-        "Looks whether this campaign can run: it is imported, its roster can be read without a fault, and "
-        "Partner Center answers. Nothing is changed. Red: the last log line names each fault with its line "
-        "and field."
+        "Looks whether this campaign can run: the form has no fault, the campaign is imported, its roster "
+        "can be read without a fault and has the named partners, and Partner Center accepts the connection "
+        "as it stands. Nothing is changed. Red: the last log line names each fault with its line and field."
     ),
     "enrol_partners": _read(enrol_partners),
     "confirm_rerun": (

@@ -38,15 +38,7 @@ async def enrol_partners(
     in the log. Red when a named partner is not in the roster, or Partner Center cannot be used; nothing is
     enrolled then.
     """
-    known = {partner.partner for partner in roster}
-    faults = []
-    for name in named:
-        if name not in known:
-            close = get_close_matches(name, sorted(known), n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            faults.append(f"Partner {name} is not in the roster of {campaign}.{hint}")
-    if faults:
-        raise InputRefused(faults)
+    refuse_strangers(campaign, roster, named)
     links = await partner_center.resellers()
     await ledger.enrol(campaign, roster)
     chosen = [p for p in roster if not named or p.partner in named]
@@ -60,6 +52,19 @@ async def enrol_partners(
         [link.name for link in links if link.tenant_id not in tenants],
         [partner.name for partner in roster if partner.tenant_id not in linked],
     )
+
+
+def refuse_strangers(campaign: str, roster: Sequence[Partner], named: Sequence[str]) -> None:
+    """Raise `InputRefused` with a sentence for each name that the roster does not have."""
+    known = sorted(partner.partner for partner in roster)
+    faults = []
+    for name in named:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            faults.append(f"Partner {name} is not in the roster of {campaign}.{hint}")
+    if faults:
+        raise InputRefused(faults)
 
 
 def start_order(

@@ -13,7 +13,9 @@ import pytest
 
 from include.nce.cli.status_document import StatusDocument
 from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
+from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid, missing, partner
@@ -83,6 +85,30 @@ def test_one_partner_is_shown_down_to_its_subscriptions(running_desk: Desk) -> N
     shown = running_desk.nce("status", "--partner", "rossi").stdout
     assert f"{guid('held')}  Business Basic  5      2022-07-20 08:00  held   Auto-renew is off." in shown
     assert "check_mpa  ✗  The Microsoft Partner Agreement is not signed." in shown
+
+
+@pytest.mark.parametrize(
+    ("customers", "word"), [(["one"], "1 customer  "), (["one", "two"], "2 customers  ")]
+)
+def test_customers_that_opted_out_alone_are_counted(
+    running_desk: Desk, customers: list[str], word: str
+) -> None:
+    ruling = OptOutRuling(OptOutVerdict.NONE, frozenset(map(guid, customers)), frozenset(), AT)
+    running_desk.ledger(lambda ledger: ledger.record_opt_out_ruling(RUN, ruling, at=AT))
+    assert word in running_desk.nce("status").stdout
+
+
+def test_a_subscription_that_is_converted_names_its_successor_after_the_reason(running_desk: Desk) -> None:
+    async def convert(ledger: PostgresLedger) -> None:
+        [line] = await ledger.conversions(RUN)
+        await ledger.advance(
+            line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=AT,
+            nce_subscription_id=guid("successor"),
+        )  # fmt: skip
+
+    running_desk.ledger(convert)
+    shown = running_desk.nce("status", "--partner", "rossi").stdout
+    assert f"NCE is active, legacy is suspended. NCE: {guid('successor')}." in shown
 
 
 def test_only_partners_of_an_outcome_are_shown_on_request(running_desk: Desk) -> None:

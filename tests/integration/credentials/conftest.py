@@ -15,7 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
+from include.nce.orchestration import composition
 from include.nce.partner_center.connection import PartnerCenterConnection
 from tests.simulator.bench import CLIENT, PROVIDER, REFRESH, SECRET, legacy, scenario
 
@@ -87,3 +89,28 @@ def sign_in_service(tmp_path: Path) -> Iterator[Callable[..., SignInService]]:
             return SignInService(running.enter_context(_served(path)))
 
         yield start
+
+
+@pytest.fixture
+def airflow_connections(
+    sign_in_service: Callable[..., SignInService], ledger_database: str, monkeypatch: pytest.MonkeyPatch
+) -> SignInService:
+    """Airflow with both connections and a Fernet key, before a service that rotates strictly."""
+    service = sign_in_service(rotate_refresh_tokens=True, rotated_tokens_stay_valid=False)
+    entered = {
+        "conn_type": "partner_center",
+        "host": service.address,
+        "login": CLIENT,
+        "password": SECRET,
+        "extra": {
+            "tenant_id": PROVIDER,
+            "refresh_token": REFRESH,
+            "authority": service.address,
+            "rehearsal": True,
+        },
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER", json.dumps(entered))
+    monkeypatch.setenv("AIRFLOW_CONN_NCE_LEDGER", ledger_database.replace("postgresql+psycopg", "postgres"))
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setattr(composition, "_masked", set())
+    return service

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk._shared.secrets_masker import SecretsMasker
-from cryptography.fernet import Fernet
 
 from include.nce.orchestration import composition
 from include.nce.orchestration.partner_center_hook import PartnerCenterHook
@@ -19,7 +18,7 @@ from include.nce.partner_center.auth import InMemoryCredentials
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.probe import Probe, probe
 from tests.integration.credentials.conftest import SignInService
-from tests.simulator.bench import CLIENT, PROVIDER, REFRESH, SECRET
+from tests.simulator.bench import SECRET
 from tests.support.partner_center_server import Reply, serving
 
 Start = Callable[..., SignInService]
@@ -123,31 +122,6 @@ async def test_without_a_place_to_keep_it_the_refresh_token_is_not_spent(sign_in
     sentence = said(await probe(service.connection(), None), service)
     assert sentence.startswith("App-only works; App+User does not work: it was not tried")
     assert service.statuses("get_token_v2") == {"200": 1}
-
-
-@pytest.fixture
-def airflow_connections(
-    sign_in_service: Start, ledger_database: str, monkeypatch: pytest.MonkeyPatch
-) -> SignInService:
-    """Airflow with both connections and a Fernet key, before a service that rotates strictly."""
-    service = sign_in_service(rotate_refresh_tokens=True, rotated_tokens_stay_valid=False)
-    entered = {
-        "conn_type": "partner_center",
-        "host": service.address,
-        "login": CLIENT,
-        "password": SECRET,
-        "extra": {
-            "tenant_id": PROVIDER,
-            "refresh_token": REFRESH,
-            "authority": service.address,
-            "rehearsal": True,
-        },
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER", json.dumps(entered))
-    monkeypatch.setenv("AIRFLOW_CONN_NCE_LEDGER", ledger_database.replace("postgresql+psycopg", "postgres"))
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-    monkeypatch.setattr(composition, "_masked", set())
-    return service
 
 
 def test_the_button_keeps_the_token_that_it_was_given(airflow_connections: SignInService) -> None:

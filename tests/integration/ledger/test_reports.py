@@ -235,7 +235,7 @@ async def test_a_subscriptions_explanation_tells_everything_in_order(postgres_le
         "check_mpa: missing. The Microsoft Partner Agreement is not signed.",
         f"An opt-out of customer {CUSTOMER} came in, entered by anna.",
         f"The opt-out of customer {CUSTOMER} was withdrawn, entered by bruno.",
-        f"Run {RUN} ruled on the opt-outs: partner none, 0 customers in time, 0 late.",
+        f"Run {RUN} ruled on the opt-outs: partner none, single customers 0 in time, 0 late.",
         "anna decided to convert it: the customer asked",
         f"Plan 1 ({short_hash}): due. Convertible now.",
         "Conversion planned: Planned in plan 1.",

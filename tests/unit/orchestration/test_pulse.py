@@ -65,7 +65,7 @@ def records() -> Records:
 @pytest.fixture
 async def heart(records: Records, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pulse]:
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
-    shared = Pulse(Product(None, records, FakeClock(START)))  # type: ignore[arg-type]
+    shared = Pulse(Product(None, records, FakeClock(START), None))  # type: ignore[arg-type]
     beating = asyncio.create_task(shared.keep_beating())
     yield shared
     beating.cancel()
@@ -136,7 +136,7 @@ async def test_the_pulse_is_opened_by_its_first_user_and_closed_by_its_last(
     @asynccontextmanager
     async def product(*, pool_size: int) -> AsyncIterator[Product]:
         told.append("opened")
-        yield Product(None, records, FakeClock(START))  # type: ignore[arg-type]
+        yield Product(None, records, FakeClock(START), None)  # type: ignore[arg-type]
         told.append("closed")
 
     monkeypatch.setattr(module, "product", product)
