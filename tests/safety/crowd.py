@@ -145,7 +145,8 @@ def write(members: list[Member], folder: Path) -> tuple[Path, Path]:
     story, list_of_partners = folder / "crowd.yaml", folder / "crowd.roster.json"
     story.write_text(yaml.safe_dump(scenario(members), sort_keys=False))
     list_of_partners.write_text(json.dumps(roster(members)))
-    policy = re.sub(r"(?m)^roster:.*$", "", FOUNDING.read_text(encoding="utf-8"))
+    # Without its brake: a campaign in which every process dies would stop itself.
+    policy = re.sub(r"(?m)^(roster|brake):.*$", "", FOUNDING.read_text(encoding="utf-8"))
     campaign = folder / "crowd.campaign.yaml"
     campaign.write_text(f"{policy}\nroster: {json.dumps(str(list_of_partners))}\n")
     return story, campaign

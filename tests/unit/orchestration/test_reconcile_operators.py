@@ -51,7 +51,7 @@ class World:
 
     async def compare(self) -> list[str]:
         (page,) = await list_partners(CAMPAIGN, (), ledger=self.ledger, clock=self.clock)
-        world: Any = Product(self.microsoft, self.ledger, self.clock)  # type: ignore[arg-type]
+        world: Any = Product(self.microsoft, self.ledger, self.clock, None)  # type: ignore[arg-type]
         return await self.task.compare(page, RUN, ReconcileConf(campaign=CAMPAIGN), world)
 
     def fails_for(self, numbers: set[int], error: Exception) -> None:

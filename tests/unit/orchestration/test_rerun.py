@@ -39,13 +39,20 @@ class Instance:
         self.pushed[key] = value
 
 
+class _SignsIn:
+    """The sign-in service takes every kind of token."""
+
+    async def sign_in(self) -> None:
+        return None
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> OnePartner:
     world = OnePartner()
 
     @asynccontextmanager
     async def product() -> AsyncIterator[Product]:
-        yield Product(world.microsoft, world.records, world.clock)  # type: ignore[arg-type]
+        yield Product(world.microsoft, world.records, world.clock, _SignsIn())  # type: ignore[arg-type]
 
     async def preview(campaign: str, partners: list[str], *, now_at: Any) -> Preview:
         assert (campaign, partners) == (CAMPAIGN, ["rossi-informatica"])

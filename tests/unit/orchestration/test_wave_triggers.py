@@ -45,7 +45,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> OnePartner:
 
     @asynccontextmanager
     async def product(*, pool_size: int) -> AsyncIterator[Product]:
-        yield Product(world.microsoft, world.records, world.clock)  # type: ignore[arg-type]
+        yield Product(world.microsoft, world.records, world.clock, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "product", product)
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.005)
