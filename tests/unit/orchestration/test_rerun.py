@@ -42,7 +42,7 @@ class Instance:
 class _SignsIn:
     """The sign-in service takes every kind of token."""
 
-    async def sign_in(self) -> None:
+    async def sign_in(self, kind: object) -> None:
         return None
 
 
