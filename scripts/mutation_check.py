@@ -68,10 +68,24 @@ MUTANTS = (
     ),
     Mutant(
         "the last look at the opt-out before a purchase",
-        "include/nce/steps/buy_nce.py",
+        "include/nce/steps/last_look.py",
         "    verdict = ruling.for_customer(base.customer_id)\n",
         "    verdict = OptOutVerdict.NONE\n",
         (TROUBLE, ANY_ORDER),
+    ),
+    Mutant(
+        "the approval of exactly this plan",
+        "include/nce/steps/last_look.py",
+        "    if reasons and said is None:\n",
+        "    if False:\n",
+        (PURCHASES,),
+    ),
+    Mutant(
+        "the comparison of a line with its plan",
+        "include/nce/steps/last_look.py",
+        "        stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)\n",
+        "        stop = None\n",
+        (PURCHASES,),
     ),
     Mutant(
         "the single writer's lock",
