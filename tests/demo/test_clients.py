@@ -175,7 +175,9 @@ def workload(empty_database: str) -> Iterator[tuple[Workload, Callable[[str], No
         def execute(statement: str) -> None:
             connection.execute(statement.encode())
 
-        execute("create table task_instance (dag_id text, state text, task_id text, run_id text)")
+        execute(
+            "create table task_instance (dag_id text, state text, task_id text, run_id text, updated_at timestamptz)"
+        )
         execute("create table dag_run (dag_id text, state text)")
         execute("create table dag (dag_id text, is_paused boolean)")
         execute("insert into dag values ('nce_campaign', false), ('nce_paused', true)")
@@ -214,7 +216,9 @@ def test_a_plan_that_waits_for_approval_is_work_for_the_desk(
     workload: tuple[Workload, Callable[[str], None]], task: str, asked: bool
 ) -> None:
     work, execute = workload
-    execute(f"insert into task_instance values ('nce_campaign', 'awaiting_input', '{task}', 'one')")
+    execute(f"insert into task_instance values ('nce_campaign', 'awaiting_input', '{task}', 'one', now())")
+    assert work.plans_to_approve() == []
+    execute("update task_instance set updated_at = now() - interval '1 minute'")
     assert work.plans_to_approve() == (["one"] if asked else [])
     assert work.at_work() is asked
 

@@ -38,6 +38,8 @@ PLAY_SECONDS = 420
 COMMAND_SECONDS = 90
 RUN_SECONDS = 180
 LOOK_SECONDS = 0.5
+READ_SECONDS = 8.0
+"""How long a person looks at a question before answering it."""
 PARTNER_DAG = "nce_partner_migration"
 CAMPAIGN_DAG = "nce_campaign"
 RECONCILE_DAG = "nce_reconcile"
@@ -264,15 +266,20 @@ class Stage:
         return dict(question)
 
     def answered(self, run_id: str, task_id: str, option: str, dag_id: str = CAMPAIGN_DAG) -> str:
-        """Answer whenever the run asks, as the page Required Actions does; the state in which it ends.
+        """Answer as the page Required Actions does, once it was read; the state in which the run ends.
 
-        Who answers while the asking process still leaves is asked again: Airflow 3.3.2 takes the end of that
-        process for the end of the answered task, and tries it once more.
+        Nobody answers while the asking process still leaves: Airflow 3.3.2 takes the end of that process for
+        the end of the answered task, forgets the answer and asks again a minute later.
         """
         body = {"chosen_options": [option], "params_input": {}}
+        asked_s: list[float] = []
 
         def over() -> bool:
-            if self.tasks(run_id, dag_id).get(task_id) == "awaiting_input":
+            if self.tasks(run_id, dag_id).get(task_id) != "awaiting_input":
+                asked_s.clear()
+            elif not asked_s:
+                asked_s.append(time.monotonic())
+            elif time.monotonic() - asked_s[0] > READ_SECONDS:
                 path = self._question(run_id, task_id, dag_id)
                 if not (self.airflow("GET", path) or {"response_received": True})["response_received"]:
                     self.airflow("PATCH", path, body)
