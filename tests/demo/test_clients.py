@@ -175,9 +175,8 @@ def workload(empty_database: str) -> Iterator[tuple[Workload, Callable[[str], No
         def execute(statement: str) -> None:
             connection.execute(statement.encode())
 
-        execute(
-            "create table task_instance (dag_id text, state text, task_id text, run_id text, updated_at timestamptz)"
-        )
+        columns = "dag_id text, state text, task_id text, run_id text, updated_at timestamptz"
+        execute(f"create table task_instance ({columns})")
         execute("create table dag_run (dag_id text, state text)")
         execute("create table dag (dag_id text, is_paused boolean)")
         execute("insert into dag values ('nce_campaign', false), ('nce_paused', true)")
