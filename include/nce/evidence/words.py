@@ -150,6 +150,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "state.waiting": ("waiting", "in attesa"),
     "state.by_others": ("moved by others", "spostato da altri"),
     "state.stranded": ("a person looks", "da esaminare da una persona"),
+    "state.drifted": ("changed since the plan", "cambiato dopo il piano"),
+    "state.undoing": ("being undone", "in annullamento"),
+    "state.undone": ("undone", "annullato"),
     # What a plan makes of a subscription.
     "class.exempt": ("exempt, left alone", "esente, non toccato"),
     "class.not_legacy": ("not legacy, left alone", "non legacy, non toccato"),

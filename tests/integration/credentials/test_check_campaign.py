@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import RetryAction
 
+from include.nce.domain.errors import InputRefused, PartnerCenterFault
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.orchestration.operators import CheckCampaign
+from include.nce.orchestration.retry_policy import RetryWhatTimeHelps
 from tests.integration.credentials.conftest import SignInService
 from tests.integration.ledger.scene import CAMPAIGN, campaign, partner
 
@@ -37,9 +39,12 @@ def check(**conf: Any) -> None:
 
 
 def refused(**conf: Any) -> str:
-    with pytest.raises(AirflowFailException) as refusal:
+    """What the operator reads: the task fails at once, and Airflow says why."""
+    with pytest.raises((InputRefused, PartnerCenterFault)) as refusal:
         check(**conf)
-    return str(refusal.value)
+    decision = RetryWhatTimeHelps().evaluate(refusal.value, try_number=1, max_tries=3)
+    assert decision.action is RetryAction.FAIL
+    return str(decision.reason)
 
 
 def test_a_campaign_that_can_run_is_let_through(imported: SignInService) -> None:
