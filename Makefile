@@ -21,8 +21,8 @@ reset: ## stop the rehearsal and delete its data
 	@scripts/venv requirements.txt
 	@.venv/bin/python -m scripts.stack reset
 
-test: ## run all tests
-	@scripts/test
+test: ## run all tests, on two cores
+	@scripts/test -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
 	@scripts/test tests/contract

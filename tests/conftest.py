@@ -9,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 _home = tempfile.mkdtemp(prefix="nce-tests-airflow-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
@@ -23,3 +25,12 @@ os.environ |= {
 }
 
 pytest_plugins = ["tests.support.database"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (`-n 2`), one worker has every real Airflow and begins with it; a file stays together."""
+    for item in items:
+        airflow = item.get_closest_marker("e2e")
+        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
