@@ -46,13 +46,15 @@ RECONCILE_DAG = "nce_reconcile"
 LOUD = ("ERROR", "CRITICAL", "Traceback", "Error:", '"level":"error"')
 
 
-def until(what: str, holds: Callable[[], Any], *, seconds: float = RUN_SECONDS) -> float:
+def until(
+    what: str, holds: Callable[[], Any], *, seconds: float = RUN_SECONDS, every: float = LOOK_SECONDS
+) -> float:
     """Look until `holds`; the seconds it took. Fails when it does not within `seconds`."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > seconds:
             raise AssertionError(f"After {seconds:.0f} s it is still not so: {what}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(every)
     return time.monotonic() - began
 
 

@@ -55,6 +55,8 @@ class Wave:
     crashes: Mapping[Member, Crash]
     clean: Sequence[Member] = ()
     killed: dict[str, Killed] = field(default_factory=dict)
+    gone: set[Member] = field(default_factory=set)
+    """Those that Airflow itself had ended at their point, before they could be killed there."""
     _lines: dict[str, int] = field(default_factory=dict)
     _waiting: dict[Kill, dict[Member, dict[str, Any]]] = field(default_factory=dict)
     _arrived_at: float = 0.0
@@ -123,7 +125,7 @@ class Wave:
             states.get(member.run_id, {}).get("buy_nce") == "success" and self._has_looked(member)
             for member in self.members
         ) and all(
-            member.partner in self.killed
+            member.partner in self.killed or member in self.gone
             for member, crash in self.crashes.items()
             if crash.point.step == "buy_nce" or crash.point.look == 1
         )
@@ -151,6 +153,8 @@ class Wave:
         """Kill whoever has arrived, let go whoever may go on; whether anything was done."""
         acted = False
         for member, crash in self.crashes.items():
+            if member in self.gone:
+                continue
             if member.partner not in self.killed:
                 here = self._here(member)
                 if here is not None:
@@ -188,7 +192,13 @@ class Wave:
             victims[member] = dict(here)
             self._arrived_at = time.monotonic()
             return True
-        child, supervisor = psutil.Process(here["pid"]), psutil.Process(here["ppid"])
+        try:
+            child, supervisor = psutil.Process(here["pid"]), psutil.Process(here["ppid"])
+            if child.status() == psutil.STATUS_ZOMBIE:
+                raise psutil.ZombieProcess(child.pid)
+        except psutil.NoSuchProcess:
+            self.gone.add(member)  # on a busy machine a heartbeat comes late
+            return True
         assert "LocalExecutor" in " ".join(supervisor.cmdline()), supervisor.cmdline()
         record = Killed(pid=child.pid, at=time.time())
         if crash.kill == "child":
@@ -276,4 +286,5 @@ def _kill_hard(process: psutil.Process) -> None:
         f"process {process.pid} is dead",
         lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
         seconds=10,
+        every=0.02,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(5400)]
 
 SIDE_BY_SIDE = 64
 """Partners a wave: each orphan stands still for a minute and a half, and keeps its memory that long."""
+AGAIN = 3
+"""Waves in which crashes are tried once more whose process was gone before it could be killed."""
 MONEY = ("commands", "command_events", "POST", "PATCH")
 """Half of a draw falls on these: they are the points around what costs money."""
 
@@ -42,7 +44,7 @@ class Tried:
 
 
 @pytest.fixture(scope="module")
-def tried(stage: CrashStage, full: bool) -> Tried:
+def tried(stage: CrashStage, full: bool, say: Callable[[str], None]) -> Tried:
     stage.up()
     stage.prepare()
     members = {route: iter([m for m in stage.members if m.route == route]) for route in ROUTES}
@@ -54,19 +56,25 @@ def tried(stage: CrashStage, full: bool) -> Tried:
         for point in recorded(member.route, read(stage.probe / "seen" / f"{member.partner}.jsonl"))
     ]
     wanted = crashes(points) if full else _draw(crashes(points))
-    waves = [*_waves(wanted), *([outages(points)] if full else [])]
+    waves = deque([*_waves(wanted), *([outages(points)] if full else [])])
+    again = AGAIN
     drawn: dict[Member, Crash] = {}
     killed: dict[str, Killed] = {}
     broken = violations(stage, clean)
-    for crashes_of_wave in waves:
-        some = {next(members[crash.point.route]): crash for crash in crashes_of_wave}
-        drawn |= some
+    while waves:
+        some = {next(members[crash.point.route]): crash for crash in waves.popleft()}
+        everybody = list(some)
         wave = Wave(stage, some)
         wave.run()
+        if wave.gone and again:
+            waves.append([some.pop(member) for member in wave.gone])
+            again -= 1
+        drawn |= some
         killed |= wave.killed
-        found = violations(stage, list(some))
+        found = violations(stage, everybody)
         broken |= found
         _note(some, wave.killed, found)
+        say(f"{len(killed)} processes killed, {len(broken)} violations, {len(waves)} waves to go")
     return Tried(points, drawn, clean, killed, broken)
 
 
