@@ -266,15 +266,7 @@ def _dangling(scenario: Scenario) -> Iterator[Fault]:
     partners, skus = {partner.id for partner in scenario.partners}, _skus(scenario)
     for i, event in enumerate(scenario.events):
         if isinstance(event, SubscriptionEvent):
-            found = scenario.find_subscriptions(event.subscription)
-            if not found:
-                yield (
-                    ("events", i, "subscription"),
-                    f"{event.subscription} is no subscription of this scenario",
-                )
-            elif len(found) > 1:
-                sentence = f"{event.subscription} stands for several subscriptions; write customer/key"
-                yield ("events", i, "subscription"), sentence
+            yield from _not_one_subscription(scenario, event.subscription, ("events", i, "subscription"))
         if isinstance(event, BuyInPortal | AcceptMca) and scenario.find_customer(event.customer) is None:
             yield ("events", i, "customer"), f"{event.customer} is no customer of this scenario"
         if isinstance(event, BuyInPortal) and event.sku not in skus:
@@ -289,3 +281,14 @@ def _dangling(scenario: Scenario) -> Iterator[Fault]:
             if tenant is None:
                 yield ("opt_outs", i, "customer"), f"{opt_out.customer} is no customer of this scenario"
             opt_out.customer = tenant
+    for i, undo in enumerate(scenario.undos):
+        yield from _not_one_subscription(scenario, undo.subscription, ("undos", i, "subscription"))
+        undo.subscription = next(iter(scenario.find_subscriptions(undo.subscription)), undo.subscription)
+
+
+def _not_one_subscription(scenario: Scenario, reference: str, place: Place) -> Iterator[Fault]:
+    found = scenario.find_subscriptions(reference)
+    if not found:
+        yield place, f"{reference} is no subscription of this scenario"
+    elif len(found) > 1:
+        yield place, f"{reference} stands for several subscriptions; write customer/key"

@@ -2,7 +2,7 @@
 
 Responsible for what may be written and in what form. Leaves reading a file, filling in defaults and checking
 references to `scenario`, what becomes of it all to `world`, and the sections that only the rehearsal reads
-(`expect`, `opt_outs`, `moves`) to the rehearsal.
+(`expect`, `opt_outs`, `moves`, `undos`) to the rehearsal.
 """
 
 from __future__ import annotations
@@ -550,6 +550,16 @@ class Move(Part):
     note: str | None = None
 
 
+class Undo(Part):
+    """A conversion that the provider takes back at `at`. Not read by the simulator."""
+
+    at: Moment
+    subscription: Text
+    reason: str
+    by: str
+    note: str | None = None
+
+
 class Limit(Part):
     """At most `calls` in `seconds` real seconds."""
 
@@ -626,6 +636,7 @@ class Scenario(Part):
     faults: list[Fault] = Field(default_factory=list)
     opt_outs: list[OptOut] = Field(default_factory=list)
     moves: list[Move] = Field(default_factory=list)
+    undos: list[Undo] = Field(default_factory=list)
 
     def walk(self) -> Iterator[tuple[Partner, Customer, Subscription]]:
         """Every subscription with its customer and partner."""

@@ -18,20 +18,23 @@ from scripts.stack.errors import NotAnswering, StackError
 
 KNOWN_SECONDS = 120
 CAMPAIGN_DAG = "nce_campaign"
+UNDO_DAG = "nce_undo"
+PLAN, UNDO = "approve_plan", "approve_undo"
+"""The tasks that wait for somebody at the desk."""
 OUR_DAGS = "nce\\_%"
 AT_WORK = ("scheduled", "queued", "running", "up_for_retry", "restarting")
 
 _BUSY = """
 select exists (
         select from task_instance
-        where dag_id like %s and (state = any(%s) or (task_id, state) = ('approve_plan', 'awaiting_input')))
+        where dag_id like %s and (state = any(%s) or (task_id = any(%s) and state = 'awaiting_input')))
     or exists (
         select from dag_run join dag using (dag_id)
         where dag_run.state = 'queued' and dag_id like %s and not dag.is_paused)
 """
 _ASKS = """
 select array_agg(run_id order by run_id) from task_instance
-where (task_id, state) = ('approve_plan', 'awaiting_input') and dag_id like %s
+where task_id = %s and state = 'awaiting_input' and dag_id like %s
     and updated_at < now() - interval '6 seconds'
 """
 _RED = "select count(*) from task_instance where state = 'failed' and dag_id like %s"
@@ -63,6 +66,13 @@ class Airflow:
         if answer.status_code != 200:
             raise NotAnswering(f"Airflow does not tell how {run_id} goes ({_detail(answer)}).")
         return str(answer.json()["state"])
+
+    def approve_undo(self, run_id: str) -> None:
+        """Approve an undo as the page *Required Actions* does; Airflow is the only place for it."""
+        path = f"/api/v2/dags/{UNDO_DAG}/dagRuns/{run_id}/taskInstances/{UNDO}/-1/hitlDetails"
+        answer = self._send("PATCH", path, {"chosen_options": ["Approve"], "params_input": {}})
+        if answer.status_code not in (200, 409):  # 409: it is answered already
+            raise NotAnswering(f"Airflow does not take the approval of {run_id} ({_detail(answer)}).")
 
     def run_page(self, run_id: str) -> str:
         """Address of the run's page."""
@@ -111,15 +121,15 @@ class Workload:
     metadata: URL
 
     def at_work(self) -> bool:
-        """Whether a task is about to run, runs, is tried again or asks about a plan, or a run begins."""
-        return bool(self._ask(_BUSY, [OUR_DAGS, list(AT_WORK), OUR_DAGS]))
+        """Whether a task is about to run, runs, is tried again or asks the desk, or a run begins."""
+        return bool(self._ask(_BUSY, [OUR_DAGS, list(AT_WORK), [PLAN, UNDO], OUR_DAGS]))
 
-    def plans_to_approve(self) -> list[str]:
-        """The runs whose plan waits for a person's approval, and has done so for as long as one reads it.
+    def to_approve(self, task: str) -> list[str]:
+        """The runs in which `task` waits for an approval, and has done so for as long as one reads it.
 
         Airflow 3.3.2 forgets an answer that comes while the asking process still leaves.
         """
-        return list(self._ask(_ASKS, [OUR_DAGS]) or [])
+        return list(self._ask(_ASKS, [task, OUR_DAGS]) or [])
 
     def reds(self) -> int:
         """How many tasks stand red and wait for somebody."""

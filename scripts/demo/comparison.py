@@ -93,20 +93,34 @@ def _in_the_world(
     if legacy is None:
         yield f"{expected}: Partner Center does not know it."
     elif expected.outcome == "converted":
-        if not bought:
-            yield f"{expected}: expected converted, but Partner Center has no successor that we bought."
-        for each in bought:
-            if each.status != "active":
-                yield f"{expected}: its successor {each.id} is {each.status} in Partner Center."
-            if each.seats < legacy.seats:
-                yield f"{expected}: its successor has {each.seats} seats, it had {legacy.seats}."
-        if legacy.status == "active":
-            yield f"{expected}: it was converted but is still active, and billed, in Partner Center."
+        yield from _covers(expected, legacy, bought)
+    elif expected.outcome == "undone":
+        yield from _is_back(expected, legacy, bought)
     elif expected.outcome not in MAY_BE_BOUGHT:
         if bought:
             yield f"{expected}: expected {expected.outcome}, but {bought[0].id} was bought for it."
         if legacy.suspended_by == "caller":
             yield f"{expected}: expected {expected.outcome}, but we suspended it."
+
+
+def _covers(expected: Expectation, legacy: Holding, bought: Sequence[Holding]) -> Iterator[str]:
+    if not bought:
+        yield f"{expected}: expected converted, but Partner Center has no successor that we bought."
+    for each in bought:
+        if each.status != "active":
+            yield f"{expected}: its successor {each.id} is {each.status} in Partner Center."
+        if each.seats < legacy.seats:
+            yield f"{expected}: its successor has {each.seats} seats, it had {legacy.seats}."
+    if legacy.status == "active":
+        yield f"{expected}: it was converted but is still active, and billed, in Partner Center."
+
+
+def _is_back(expected: Expectation, legacy: Holding, bought: Sequence[Holding]) -> Iterator[str]:
+    if legacy.status != "active":
+        yield f"{expected}: it was undone, but is {legacy.status} in Partner Center."
+    for each in bought:
+        if each.status == "active":
+            yield f"{expected}: it was undone, but its successor {each.id} is active, and billed."
 
 
 def _successors(

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from include.nce.domain.readiness import Answer
 from include.nce.ledger.reports import CampaignStatus, PartnerStatus
-from scripts.demo.airflow import Airflow, Workload
+from scripts.demo.airflow import PLAN, UNDO, Airflow, Workload
 from scripts.demo.comparison import Holding, differences, stands
 from scripts.demo.desk import Desk
 from scripts.demo.display import Display, Progress, count, display_for
@@ -172,8 +172,10 @@ class Follow:
         self._enrolled = self._enrolled or self._is_enrolled()
         if self._enrolled:
             self._make_entries()
-            for run_id in self.work.plans_to_approve():
+            for run_id in self.work.to_approve(PLAN):
                 self.desk.approve(run_id)
+            for run_id in self.work.to_approve(UNDO):
+                self.airflow.approve_undo(run_id)
             self.keeper.release()
         self._clock = self.simulator.clock()
         if self._enrolled and self._released is None:

@@ -115,3 +115,6 @@ def _entries(scenario: Mapping[str, Any]) -> Iterator[Entry]:
     for each in scenario.get("moves") or []:
         words = ["campaign", "move-date", each["moment"], moment(each["to"]).isoformat(), "--by", each["by"]]
         yield Entry(moment(each["at"]), tuple(words))
+    for each in scenario.get("undos") or []:
+        why = ["--reason", each["reason"], "--by", each["by"]]
+        yield Entry(moment(each["at"]), ("undo", "start", each["subscription"], *why, "--yes"))

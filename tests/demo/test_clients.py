@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from scripts.demo.airflow import Airflow, Workload
+from scripts.demo.airflow import PLAN, UNDO, Airflow, Workload
 from scripts.demo.simulator import ClockReading, Simulator
 from scripts.stack import databases
 from scripts.stack.errors import NotAnswering, StackError
@@ -83,6 +83,21 @@ def test_the_state_of_a_run_is_airflows_word_or_none(fake: FakeAirflow) -> None:
     assert airflow.campaign_state("run-1") == "none"
     airflow.start_campaign("run-1", {})
     assert airflow.campaign_state("run-1") == "running"
+
+
+@pytest.mark.parametrize("status", [200, 409])
+def test_an_undo_is_approved_as_the_page_does_it_and_once(status: int) -> None:
+    sent: list[tuple[str, str, dict[str, Any]]] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/auth/token":
+            return httpx.Response(201, json={"access_token": "t"})
+        sent.append((request.method, request.url.path, json.loads(request.content)))
+        return httpx.Response(status, json={"detail": "answered"})
+
+    _airflow(take).approve_undo("c__undo__rossi")
+    task = "/api/v2/dags/nce_undo/dagRuns/c__undo__rossi/taskInstances/approve_undo/-1/hitlDetails"
+    assert sent == [("PATCH", task, {"chosen_options": ["Approve"], "params_input": {}})]
 
 
 def test_an_expired_token_is_renewed(fake: FakeAirflow) -> None:
@@ -210,15 +225,16 @@ def test_a_run_about_to_begin_is_work_unless_its_dag_is_paused(
     assert work.at_work() is busy
 
 
-@pytest.mark.parametrize(("task", "asked"), [("approve_plan", True), ("confirm_rerun", False)])
-def test_a_plan_that_waits_for_approval_is_work_for_the_desk(
+@pytest.mark.parametrize(("task", "asked"), [(PLAN, True), (UNDO, True), ("confirm_rerun", False)])
+def test_a_plan_or_an_undo_that_waits_for_approval_is_work_for_the_desk(
     workload: tuple[Workload, Callable[[str], None]], task: str, asked: bool
 ) -> None:
     work, execute = workload
     execute(f"insert into task_instance values ('nce_campaign', 'awaiting_input', '{task}', 'one', now())")
-    assert work.plans_to_approve() == []
+    assert (work.to_approve(PLAN), work.to_approve(UNDO)) == ([], [])
     execute("update task_instance set updated_at = now() - interval '1 minute'")
-    assert work.plans_to_approve() == (["one"] if asked else [])
+    found = {name: work.to_approve(name) for name in (PLAN, UNDO)}
+    assert found == {PLAN: [], UNDO: []} | ({task: ["one"]} if asked else {})
     assert work.at_work() is asked
 
 

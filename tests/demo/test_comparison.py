@@ -84,6 +84,22 @@ def test_a_converted_subscription_that_is_still_billed_is_a_difference() -> None
     assert "still active, and billed" in sentence
 
 
+@pytest.mark.parametrize(
+    ("legacy", "successor", "says"),
+    [
+        ("active", "deleted", []),
+        ("suspended", "deleted", ["it was undone, but is suspended"]),
+        ("active", "active", ["it was undone, but its successor cccc is active"]),
+    ],
+)
+def test_what_was_undone_is_legacy_again_on_both_accounts(
+    legacy: str, successor: str, says: list[str]
+) -> None:
+    world = _holdings(_legacy(status=legacy), _nce(status=successor))
+    found = differences(_expect("undone"), _status(aaaa={"class": "undone"}), world)
+    assert [any(words in sentence for sentence in found) for words in says] == [True] * len(found)
+
+
 def test_a_subscription_that_was_to_be_left_alone_and_was_not_bought_is_no_difference() -> None:
     status = _status(aaaa={"class": "opted_out", "reason": "Form of 25 June"})
     world = _holdings(_legacy(status="active", suspended_by=None))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from include.nce.ledger.reports import CampaignStatus
+from scripts.demo.airflow import PLAN, UNDO
 from scripts.demo.display import Progress
 from scripts.demo.keeper import ClockKeeper
 from scripts.demo.rehearsal import PATIENCE_SECONDS, REPAIR_AFTER_SECONDS, RUN_ID, SETTLE_SECONDS, Follow
@@ -43,7 +44,7 @@ class World:
     done: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
     broken: str | None = None
-    asking: list[str] = field(default_factory=list)
+    asking: dict[str, list[str]] = field(default_factory=dict)
     approved: list[str] = field(default_factory=list)
     repairs: int = 0
     taken_down: bool = False
@@ -95,8 +96,8 @@ class World:
     def reds(self) -> int:
         return 0
 
-    def plans_to_approve(self) -> list[str]:
-        return [run_id for run_id in self.asking if run_id not in self.approved]
+    def to_approve(self, task: str) -> list[str]:
+        return [run_id for run_id in self.asking.get(task, []) if run_id not in self.approved]
 
     # the stack
 
@@ -117,6 +118,9 @@ class World:
 
     def is_made(self, entry: Entry) -> bool:
         return any(made == entry for made, _ in self.entered)
+
+    def approve_undo(self, run_id: str) -> None:
+        self.approved.append(run_id)
 
     def approve(self, run_id: str) -> None:
         self.approved.append(run_id)
@@ -176,10 +180,10 @@ def test_it_goes_to_the_end_of_the_story(world: World) -> None:
     assert world.started == [(RUN_ID, {"campaign": "csp-commercial-2022", "mode": "apply"})]
 
 
-def test_a_plan_that_waits_for_approval_is_approved_once(world: World) -> None:
-    world.asking = ["csp-commercial-2022__rossi-informatica"]
+def test_a_plan_and_an_undo_that_wait_for_approval_are_approved_once(world: World) -> None:
+    world.asking = {PLAN: ["csp-commercial-2022__rossi"], UNDO: ["csp-commercial-2022__undo__rossi"]}
     _follow(world).to_the_end()
-    assert world.approved == world.asking
+    assert world.approved == [*world.asking[PLAN], *world.asking[UNDO]]
 
 
 def test_the_roster_that_is_named_goes_to_the_campaign(world: World) -> None:

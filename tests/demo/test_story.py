@@ -57,6 +57,14 @@ def scenario() -> dict[str, Any]:
         "moves": [
             {"at": "2022-06-21T00:00:00Z", "moment": "cut_over", "to": "2022-07-12T00:00:00Z", "by": "carla"}
         ],
+        "undos": [
+            {
+                "at": "2022-06-23T12:00:00Z",
+                "subscription": "8f0d2a44-6c1b-4c0e-9f0e-3a52c1c07d11",
+                "reason": "contract cancelled",
+                "by": "anna",
+            }
+        ],
     }
 
 
@@ -75,6 +83,7 @@ def test_entries_come_in_the_order_in_which_they_are_typed(scenario: dict[str, A
         (_at(21), ("campaign", "move-date")),
         (_at(22, 8), ("opt-out", "add")),
         (_at(23, 8), ("opt-out", "withdraw")),
+        (_at(23, 12), ("undo", "start")),
     ]
 
 

@@ -137,6 +137,14 @@ def test_an_event_that_names_nothing_is_refused(event: dict[str, Any], expected:
         read(story)
 
 
+def test_an_undo_names_one_subscription_and_gets_its_id() -> None:
+    undo = {"at": "2022-07-12T00:00:00Z", "subscription": "premium", "reason": "cancelled", "by": "anna"}
+    story = read(scenario(legacy(), undos=[undo]))
+    assert [each.subscription for each in story.undos] == story.find_subscriptions("premium")
+    with pytest.raises(ScenarioError, match=r"undos.*nothing is no subscription of this scenario"):
+        read(scenario(legacy(), undos=[{**undo, "subscription": "nothing"}]))
+
+
 def test_a_key_that_two_customers_use_must_be_written_in_full() -> None:
     event = {"at": "2022-07-12T00:00:00Z", "kind": "change_seats", "subscription": "premium", "seats": 1}
     story = scenario(legacy(), events=[event])
