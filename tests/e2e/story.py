@@ -74,7 +74,7 @@ def _waiting(**checks: str) -> dict[str, str | None]:
 
 WAITING: dict[str, dict[str, str | None]] = {
     CONVERTED: _waiting(),
-    OPTED_OUT: _waiting(),
+    OPTED_OUT: _waiting(check_mpa=PURPLE),
     BLOCKED: _waiting(check_mpa=PURPLE),
     LATE: _waiting(check_mpa=PURPLE),
     MIXED: _waiting(),
@@ -84,6 +84,7 @@ TASKS: dict[str, dict[str, str]] = {
     CONVERTED: {**_BEFORE_THE_PLAN, **_PLANNED, **_batches(2), "close_run": GREEN},
     OPTED_OUT: {
         **_BEFORE_THE_PLAN,
+        "check_mpa": PINK,  # missing to the end, and of no matter once the opt-out was decided
         **dict.fromkeys(("honour_opt_out", *_GATES, "plan_conversions", "approve_plan", *_CONVERT), PINK),
         "close_run": GREEN,
     },
