@@ -17,7 +17,7 @@ _DAG = f"""
 from datetime import timedelta
 from airflow.sdk import DAG
 from include.nce.domain.errors import InputRefused
-from include.nce.orchestration.operators import _Step
+from include.nce.orchestration.operators import _FirstStep, _Step
 from include.nce.partner_center.errors import AgreementNotSigned, Throttled
 
 
@@ -32,6 +32,11 @@ class Refuse(_Step):
         raise InputRefused(["Partner 'rosi' is not in the roster."])
 
 
+class First(_FirstStep):
+    async def work(self, context):
+        raise InputRefused(["Partner 'rosi' is not in the roster."])
+
+
 class Unsigned(_Step):
     async def work(self, context):
         raise AgreementNotSigned("The agreement is not signed.")
@@ -41,6 +46,7 @@ with DAG("tries", schedule=None, default_args={{"retries": 3, "retry_delay": tim
     Throttle(task_id="throttled")
     Refuse(task_id="refused")
     Unsigned(task_id="unsigned")
+    First(task_id="first")
 """
 
 _RUN = """
@@ -53,6 +59,7 @@ run = dag.test()
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskinstancehistory import TaskInstanceHistory
 from airflow.utils.session import create_session
+from airflow.models.xcom import XComModel
 from sqlalchemy import select
 def told(row):
     return {
@@ -63,7 +70,9 @@ def told(row):
 with create_session() as session:
     latest = [told(row) for row in session.scalars(select(TaskInstance))]
     earlier = [told(row) for row in session.scalars(select(TaskInstanceHistory))]
-print("TOLD " + json.dumps({"latest": latest, "earlier": earlier}))
+    kept = session.scalars(select(XComModel).where(XComModel.key == "sentence"))
+    said = {row.task_id: str(row.value) for row in kept}
+print("TOLD " + json.dumps({"latest": latest, "earlier": earlier, "said": said}))
 """
 
 
@@ -81,7 +90,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lines = [line for line in done.stdout.splitlines() if line.startswith("TOLD ")]
     assert lines, done.stdout[-3000:] + done.stderr[-3000:]
     found: dict[str, Any] = json.loads(lines[-1][5:])
-    return found
+    return {**found, "log": done.stdout + done.stderr}
 
 
 def of(rows: list[dict[str, Any]], task: str) -> dict[str, Any]:
@@ -101,3 +110,14 @@ def test_the_wait_that_partner_center_asks_for_is_the_delay(told: dict[str, Any]
 def test_what_somebody_has_to_act_on_is_red_after_one_try(told: dict[str, Any], task: str) -> None:
     assert (of(told["latest"], task)["state"], of(told["latest"], task)["try"]) == ("failed", 1)
     assert [row for row in told["earlier"] if row["task"] == task] == []
+
+
+def test_what_a_first_step_refuses_is_kept_for_the_runs_note(told: dict[str, Any]) -> None:
+    assert list(told["said"]) == ["first"]
+    assert "failed: Partner 'rosi' is not in the roster." in told["said"]["first"]
+
+
+def test_a_refusal_is_logged_without_the_way_to_it(told: dict[str, Any]) -> None:
+    assert "Partner 'rosi' is not in the roster." in told["log"]
+    assert "composition.py" not in told["log"]
+    assert "in work" not in told["log"]

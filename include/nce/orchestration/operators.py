@@ -96,22 +96,30 @@ class _Step(BaseOperator):
     def execute(self, context: Context) -> Any:
         from include.nce.orchestration.composition import run
 
-        return run(self.work(context))
+        try:
+            return run(self.work(context))
+        except (InputRefused, PartnerCenterFault) as told:
+            # The log shows the sentence, not the way to it.
+            raise told.with_traceback(None) from None
 
     async def work(self, context: Context) -> Any:
         raise NotImplementedError
 
 
-class OpenRun(_Step):
-    """Opens the partner's run in the ledger. A run it refuses ends with its reason as its note."""
+class _FirstStep(_Step):
+    """The first step of a DAG. Why it refuses becomes the run's note."""
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> Any:
         try:
-            super().execute(context)
+            return super().execute(context)
         except (InputRefused, PartnerCenterFault) as refused:
             # Another try takes it away again.
             context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
             raise
+
+
+class OpenRun(_FirstStep):
+    """Opens the partner's run in the ledger."""
 
     async def work(self, context: Context) -> None:
         from include.nce.orchestration.composition import product
@@ -382,7 +390,7 @@ class CloseRun(_Step):
         self.log.info("%s: %s", closed.outcome.value, closed.sentence)
 
 
-class CheckCampaign(_Step):
+class CheckCampaign(_FirstStep):
     """Refuses a campaign that cannot run, before anything is started."""
 
     async def work(self, context: Context) -> None:

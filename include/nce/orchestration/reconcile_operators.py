@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.nce.orchestration.operators import _Step
+from include.nce.orchestration.operators import _FirstStep, _Step
 
 if TYPE_CHECKING:
     from include.nce.domain.partner import Partner
@@ -29,15 +29,8 @@ class OutOfReach(Exception):
     """Partner Center could not be read for several partners in a row; worth another try later."""
 
 
-class ListPartners(_Step):
-    """Returns a reference for each page of partners. What it refuses becomes the run's note."""
-
-    def execute(self, context: Context) -> Any:
-        try:
-            return super().execute(context)
-        except AirflowFailException as refused:
-            context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
-            raise
+class ListPartners(_FirstStep):
+    """Returns a reference for each page of partners."""
 
     async def work(self, context: Context) -> list[dict[str, Any]]:
         from include.nce.orchestration.composition import product

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 NOTED = {
     "nce_partner_migration": ("open_run", "close_run"),
-    "nce_campaign": ("confirm_rerun",),
+    "nce_campaign": ("check_campaign", "confirm_rerun"),
     "nce_undo": ("plan_undo", "close_undo"),
     "nce_reconcile": ("list_partners", "close_reconcile"),
 }

@@ -13,20 +13,13 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.nce.orchestration.operators import _Step, failed_tasks
+from include.nce.orchestration.operators import _FirstStep, _Step, failed_tasks
 
 _AMBER = "#fef3c7"
 
 
-class PlanUndo(_Step):
-    """Writes down what would be undone. What it refuses becomes the run's note."""
-
-    def execute(self, context: Context) -> None:
-        try:
-            super().execute(context)
-        except AirflowFailException as refused:
-            context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
-            raise
+class PlanUndo(_FirstStep):
+    """Writes down what would be undone."""
 
     async def work(self, context: Context) -> None:
         from include.nce.orchestration.composition import product

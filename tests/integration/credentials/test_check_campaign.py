@@ -34,14 +34,28 @@ def imported(airflow_connections: SignInService, ledger_database: str, tmp_path:
     return airflow_connections
 
 
-def check(**conf: Any) -> None:
-    CheckCampaign(task_id="check_campaign").execute({"params": {"campaign": CAMPAIGN, **conf}})  # type: ignore[arg-type]
+class Instance:
+    """What Airflow keeps of the task."""
+
+    def __init__(self) -> None:
+        self.note: str | None = None
+
+    def xcom_push(self, key: str, value: str) -> None:
+        assert key == "sentence"
+        self.note = value
+
+
+def check(instance: Instance | None = None, **conf: Any) -> None:
+    context: Any = {"params": {"campaign": CAMPAIGN, **conf}, "ti": instance or Instance()}
+    CheckCampaign(task_id="check_campaign").execute(context)
 
 
 def refused(**conf: Any) -> str:
-    """What the operator reads: the task fails at once, and Airflow says why."""
+    """What the operator reads: the task fails at once, Airflow says why, and so does the run's note."""
+    instance = Instance()
     with pytest.raises((InputRefused, PartnerCenterFault)) as refusal:
-        check(**conf)
+        check(instance, **conf)
+    assert instance.note == f"failed: {refusal.value}"
     decision = RetryWhatTimeHelps().evaluate(refusal.value, try_number=1, max_tries=3)
     assert decision.action is RetryAction.FAIL
     return str(decision.reason)

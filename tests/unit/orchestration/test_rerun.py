@@ -155,6 +155,6 @@ def test_a_pilot_that_is_not_in_the_roster_stops_the_campaign_before_it_starts(
     document = campaign(waves={"pilot": ["rossi-informatica", "rosi"], "then": [1]})
     composition.run(world.records.import_campaign(document, "anna", ""))
     monkeypatch.setattr(roster, "read_roster", lambda of_campaign, named: [partner()])
-    context: Any = {"params": {"campaign": CAMPAIGN}}
+    context: Any = {"params": {"campaign": CAMPAIGN}, "ti": SimpleNamespace(xcom_push=lambda **_: None)}
     with pytest.raises(InputRefused, match=r"waves\.pilot: partner 'rosi' is not in the roster"):
         CheckCampaign(task_id="check_campaign").execute(context)
