@@ -279,7 +279,7 @@ class OneCallOnly:
 
     def __init__(self) -> None:
         self.taken: list[str] = []
-        self.told: list[float | None] = []
+        self.told: list[tuple[float | None, str | None]] = []
 
     async def take(self, call: Call) -> None:
         if self.taken:
@@ -287,7 +287,7 @@ class OneCallOnly:
         self.taken.append(call.operation)
 
     async def throttled(self, call: Call, retry_after_seconds: float | None) -> None:
-        self.told.append(retry_after_seconds)
+        self.told.append((retry_after_seconds, call.correlation_id))
 
 
 async def test_every_send_takes_from_the_budget_and_a_429_is_told_to_it(
@@ -300,7 +300,7 @@ async def test_every_send_takes_from_the_budget_and_a_429_is_told_to_it(
         error = await refusal(transport, READ)
 
     assert len(server.asked) == 1
-    assert budget.told == [1.0]
+    assert budget.told == [(1.0, server.asked[0].headers["ms-correlationid"])]
     assert error.retry_after_seconds == 120
     assert error.request_id == server.asked[0].headers["ms-requestid"]
     assert error.correlation_id is not None  # of the call that did not leave

@@ -10,11 +10,13 @@ from pydantic import Field
 from include.nce.partner_center.models.links import Attributes, Details, Links
 from include.nce.partner_center.models.orders import Order, Pricing
 from include.nce.partner_center.models.reading import (
+    UNTRACED,
     Guid,
     Moment,
     RequestModel,
     SentMoment,
     Text,
+    Trace,
     WireModel,
     known_text,
 )
@@ -123,10 +125,10 @@ class CartCheckoutResult(WireModel):
     order_errors: tuple[OrderError, ...] = ()
 
     @classmethod
-    def read(cls, payload: Any) -> CartCheckoutResult:
+    def read(cls, payload: Any, trace: Trace = UNTRACED) -> CartCheckoutResult:
         """The page shows both forms: the two lists, and an order that stands alone."""
         if isinstance(payload, dict):
             keys = {str(key).lower() for key in payload}
             if "id" in keys and not keys & {"orders", "ordererrors"}:
-                return super().read({"orders": [payload]})
-        return super().read(payload)
+                return super().read({"orders": [payload]}, trace)
+        return super().read(payload, trace)
