@@ -243,8 +243,13 @@ def _together(items: list[Any]) -> Any:
     whole: dict[str, Any] = {}
     for entry in items:
         for name, value in entry.items():
-            both = isinstance(value, dict) and isinstance(whole.get(name), dict)
-            whole[name] = _together([whole[name], value]) if both else value
+            known = whole.get(name)
+            if isinstance(value, dict) and isinstance(known, dict):
+                whole[name] = _together([known, value])
+            elif isinstance(value, list) and isinstance(known, list):
+                whole[name] = known + value
+            else:
+                whole[name] = value
     return whole
 
 
