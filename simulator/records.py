@@ -194,6 +194,7 @@ class SubscriptionRecord(Record):
     active_at: Moment | None = None
     pending_update: PendingUpdate | None = None
     next_term: dict[str, Any] | None = None
+    next_charge: dict[str, Any] | None = None
     plan: MigrationPlan | None = None
 
     def next_at(self) -> datetime | None:
