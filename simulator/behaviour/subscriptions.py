@@ -109,9 +109,8 @@ def _renew_nce(world: World, row: SubscriptionRecord) -> None:
     product = instructed.product
     if product is not None:
         sku = f"{product.product}:{product.sku}"
-        row.offer_id = f"{sku}:{product.availability}" if product.availability else world_item(world, sku)
-        row.name = _title(world, row.offer_id)
-        row.term, row.billing = product.term or row.term, (product.billing or row.billing).lower()
+        item = f"{sku}:{product.availability}" if product.availability else world_item(world, sku)
+        become(world, row, item, product.term or row.term, product.billing or row.billing)
         row.promotion = product.promotion
     row.seats = instructed.quantity or row.seats
     row.starts_at = row.ends_at + timedelta(seconds=1)
@@ -120,6 +119,12 @@ def _renew_nce(world: World, row: SubscriptionRecord) -> None:
         row.ends_at = nce_end(instructed.custom_ends_at)
     row.cancellable_until = row.starts_at + CANCELLATION_WINDOW
     row.next_term = None
+
+
+def become(world: World, row: SubscriptionRecord, item: str, term: str, billing: str) -> None:
+    """Makes a new-commerce subscription one of another product."""
+    row.offer_id, row.name = item, _title(world, item)
+    row.term, row.billing = term, billing.lower()
 
 
 def _may_renew(world: World, row: SubscriptionRecord) -> bool:
@@ -151,7 +156,7 @@ def check(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate) -> 
         raise Refusal(900279)
     if row.status == "pending":
         raise Refusal(800081)
-    if row.pending_update is not None:
+    if row.pending_update is not None or world.in_transition(row):
         raise Refusal(800082)
     if row.migration is not None and not world.migrations[row.migration].status == "Completed":
         raise Refusal(900278)

@@ -146,7 +146,7 @@ LIKE: dict[str, tuple[Ask, set[str]]] = {
     ),
     "catalog.skus.response.nce.json": (
         reading("/customers/{customer}/products/CFQ7TTC0LDPB/skus"),
-        {"provisioningId", "upgradeTargetOffers"},
+        {"provisioningId"},
     ),
     "customer.agreements.response.mca.json": (
         reading(f"/customers/{{customer}}/agreements?{MCA}"),
