@@ -56,7 +56,8 @@ class Slots(Protocol):
     async def pause_calls(
         self, provider_id: str, limit_name: str, tenant_id: str, *, seconds: float | None
     ) -> float:
-        """Nobody calls for `seconds`, or, when they are None, for growing times; the seconds it now takes."""
+        """Nobody calls for `seconds` at least, and for growing times while it goes on; the seconds it now
+        takes."""
 
 
 class BudgetSpent(Throttled):

@@ -365,8 +365,8 @@ def _worth_asking_again(error: BaseException) -> bool:
 
 
 def _wait_seconds(state: RetryCallState) -> float:
-    """What Microsoft asked for, and at least 1, 2, 4 seconds (api-throttling-guidance, 7/18/2022: waits
-    grow while it still throttles)."""
+    """What Microsoft asked for, and at least a second, then twice the wait before (api-throttling-guidance,
+    7/18/2022: waits grow while it still throttles)."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, PartnerCenterError) else None
-    return max(asked or 0.0, float(2 ** (state.attempt_number - 1)))
+    return max(asked or 0.0, 1.0, min(LONGEST_WAIT_SECONDS, 2 * state.upcoming_sleep))

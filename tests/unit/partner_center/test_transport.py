@@ -177,6 +177,17 @@ async def test_waits_grow_while_microsoft_goes_on_to_throttle(
     assert naps.taken == [1.0, 2.0, 9.0]
 
 
+@pytest.mark.parametrize(("told", "waits"), [("9", [9.0, 18.0, 36.0]), ("57", [57.0, 60.0, 60.0])])
+async def test_waits_grow_also_when_microsoft_says_the_same_again(
+    server: PartnerCenterServer, transport: Transport, naps: Naps, told: str, waits: list[float]
+) -> None:
+    again = Reply(429, {"statusCode": 429}, {"Retry-After": told})
+    server.on("GET", "/v1/customers/c1", again, again, again, Reply(200, {"id": "c1"}))
+    await transport.send(READ)
+
+    assert naps.taken == waits
+
+
 async def test_a_throttled_read_that_would_wait_too_long_is_handed_up(
     server: PartnerCenterServer, transport: Transport, naps: Naps
 ) -> None:
