@@ -1,8 +1,9 @@
 """What the shared call budget costs: `python -m benchmarks.call_budget` (needs NCE_DATABASE_URL).
 
 Reads one customer after another from a server on this machine, as it is and as if it were 100 ms away,
-without a budget and with one; then asks the budget alone, from one process and from four that share one row.
-The last figures stand in benchmarks/call_budget.md.
+without a budget and with one; then asks the budget alone, from one process and from four that share one row;
+then lets four processes call as often as they may, for thirty windows (five minutes). The last figures stand
+in benchmarks/call_budget.md.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.transport import Budget, Unlimited
 from scripts.stack import databases
+from tests.integration.budget import counting_server, test_four_processes
+from tests.integration.budget.caller import CALLS_AT_ONCE
 from tests.support.partner_center_server import Reply, serving
 
 CALLS = 200
 AT_ONCE = 8
 ROUNDS = 3
+WINDOWS = 30
 LATENCY_SECONDS = 0.1
 CUSTOMERS = [str(uuid.UUID(int=number)) for number in range(CALLS)]
 
@@ -99,6 +103,16 @@ def one_process(url: str, row: str) -> float:
     return asyncio.run(bookings_per_second(url, row))
 
 
+async def calls_in_each_window(url: str) -> tuple[list[int], int]:
+    """What four processes make of each window, and how often a server with a sliding one refuses."""
+    calls, seconds = test_four_processes.CALLS, test_four_processes.SECONDS
+    async with (
+        counting_server.serving(calls, seconds, 4 * CALLS_AT_ONCE) as server,
+        test_four_processes.processes(4, url, server.address),
+    ):
+        return await test_four_processes.after(WINDOWS, server), server.refused
+
+
 def main() -> None:
     server = make_url(os.environ["NCE_DATABASE_URL"]).set(drivername="postgresql+psycopg")
     name = f"nce_benchmark_{os.getpid()}"
@@ -118,6 +132,8 @@ def main() -> None:
             with ProcessPoolExecutor(4) as pool:
                 rates = list(pool.map(one_process, [url] * 4, ["shared"] * 4))
             print(f"bookings, 4 processes on one row: {sum(rates):.0f}/s together")
+            used, refused = asyncio.run(calls_in_each_window(url))
+            print(f"4 processes, calls in each of {WINDOWS} windows: {used}; refused: {refused}")
         finally:
             databases.drop(connection, name)
 

@@ -225,6 +225,7 @@ def _looking(router: APIRouter, simulation: Simulation) -> None:
             "subscriptions": [subscription_view(row.id) for row in world.subscriptions],
             "migrations": [row.model_dump(mode="json") for row in world.migrations],
             "schedules": [row.model_dump(mode="json") for row in world.schedules],
+            "transitions": [row.model_dump(mode="json") for row in world.transitions],
             "orders": [row.model_dump(mode="json") for row in world.orders],
             "carts": [row.model_dump(mode="json") for row in world.carts],
             "story": [row.model_dump(mode="json") for row in world.story],

@@ -194,6 +194,7 @@ class SubscriptionRecord(Record):
     active_at: Moment | None = None
     pending_update: PendingUpdate | None = None
     next_term: dict[str, Any] | None = None
+    next_charge: dict[str, Any] | None = None
     plan: MigrationPlan | None = None
 
     def next_at(self) -> datetime | None:
@@ -271,6 +272,37 @@ class ScheduleRecord(Record):
 
     def next_at(self) -> datetime | None:
         return self.target_at if self.status == "Created" else None
+
+
+TransitionType = Literal["transition_only", "transition_with_license_transfer"]
+
+
+class TransitionEvent(BaseModel):
+    """One entry of a transition's history."""
+
+    name: str
+    status: str
+    at: Moment
+
+
+class TransitionRecord(Record):
+    """An upgrade. Without `target` the source itself becomes `item`. `steps` are the moments to come."""
+
+    kind = "transition"
+    customer: str
+    source: str
+    from_item: str
+    item: str
+    target: str | None
+    quantity: int
+    term: str
+    billing: str
+    type: TransitionType
+    steps: list[tuple[datetime, str]]
+    events: list[TransitionEvent] = []
+
+    def next_at(self) -> datetime | None:
+        return self.steps[0][0] if self.steps else None
 
 
 class OrderLine(BaseModel):
@@ -380,6 +412,7 @@ RECORDS: tuple[type[Record], ...] = (
     SubscriptionRecord,
     MigrationRecord,
     ScheduleRecord,
+    TransitionRecord,
     OrderRecord,
     CartRecord,
     StoryRecord,

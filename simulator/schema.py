@@ -146,6 +146,7 @@ class CatalogueSku(Part):
     """One SKU of the new-commerce catalogue. `seat_cap` is the most seats of the product per customer.
 
     `availability` pins the last part of its catalogue item id; left out, it changes with the campaign clock.
+    `upgrades_to` names the SKUs that its subscriptions may become.
     """
 
     sku: str = Field(pattern=r"^[A-Z0-9]{4}$")
@@ -155,6 +156,7 @@ class CatalogueSku(Part):
     max: int = Field(default=10000, ge=1)
     seat_cap: int | None = Field(default=None, ge=1)
     addon_of: list[Sku] = Field(default_factory=list)
+    upgrades_to: list[Sku] = Field(default_factory=list)
     unit_price: float = Field(default=10.0, ge=0)
     terms: list[TermOption] = Field(
         default_factory=lambda: [
@@ -601,6 +603,7 @@ class Rules(Part):
     reactivation_after_migration: bool = True
     unrenewed_becomes: Literal["expired", "suspended", "disabled"] = "expired"
     updates_take: timedelta = timedelta(0)
+    transition_takes: timedelta = timedelta(minutes=30)
     customers_page_size: int = Field(default=500, ge=1)
     migrations_page_size: int = Field(default=300, ge=1, le=300)
 

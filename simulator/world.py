@@ -34,6 +34,7 @@ from simulator.records import (
     StoryRecord,
     SubscriptionRecord,
     Table,
+    TransitionRecord,
 )
 from simulator.schema import (
     CatalogueProduct,
@@ -64,6 +65,7 @@ class World:
         self.subscriptions = Table(SubscriptionRecord)
         self.migrations = Table(MigrationRecord)
         self.schedules = Table(ScheduleRecord)
+        self.transitions = Table(TransitionRecord)
         self.orders = Table(OrderRecord)
         self.carts = Table(CartRecord)
         self.story = Table(StoryRecord)
@@ -167,6 +169,10 @@ class World:
     def addons_of(self, base: SubscriptionRecord) -> list[SubscriptionRecord]:
         """The add-ons whose base this is."""
         return [row for row in self.subscriptions_of(base.customer) if row.parent == base.id]
+
+    def in_transition(self, row: SubscriptionRecord) -> bool:
+        """Whether a transition from or to this subscription is in work."""
+        return any(each.steps and row.id in (each.source, each.target) for each in self.transitions)
 
     def partner_with_mpn(self, mpn_id: str | None, *, location_only: bool = False) -> PartnerRecord | None:
         """The partner with this location id (or, unless `location_only`, global id), if the id is known."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from simulator.behaviour import migrations, purchases, story, subscriptions
+from simulator.behaviour import migrations, purchases, story, subscriptions, transitions
 from simulator.world import Happening
 
 HAPPENINGS: Mapping[str, Happening] = {
@@ -11,4 +11,5 @@ HAPPENINGS: Mapping[str, Happening] = {
     "schedule": migrations.on_schedule,
     "order": purchases.on_moment,
     "story": story.on_moment,
+    "transition": transitions.on_moment,
 }

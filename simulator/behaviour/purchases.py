@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -273,6 +274,43 @@ def place_order(
             stuck=stuck,
         )
     )
+
+
+def orders_of(world: World, customer: str) -> Iterator[OrderRecord]:
+    """Every order of a customer tenant: those placed here, and those that came before or with a migration.
+
+    The latter are no records of their own; they are read off the subscriptions that they brought.
+    """
+    yield from (order for order in world.orders if order.customer == customer)
+    brought: dict[str, list[SubscriptionRecord]] = {}
+    for row in world.subscriptions_of(customer):
+        if row.order_id not in world.orders:
+            brought.setdefault(row.order_id, []).append(row)
+    for order_id, rows in brought.items():
+        skus = [world.skus.get(row.offer_id.rpartition(":")[0]) for row in rows]
+        yield OrderRecord(
+            id=order_id,
+            customer=customer,
+            billing=rows[0].billing,
+            created_at=rows[0].created_at,
+            status="pending" if any(row.status == "pending" for row in rows) else "completed",
+            legacy=rows[0].line != "nce",
+            created_by=rows[0].created_by,
+            lines=[
+                OrderLine(
+                    number=number,
+                    offer_id=row.offer_id,
+                    name=row.friendly_name,
+                    seats=row.seats,
+                    term=row.term if row.term_shown else None,
+                    subscription=row.id,
+                    partner_id=row.partner_id or None,
+                    promotion=row.promotion,
+                    unit_price=sku.unit_price if sku else 0.0,
+                )
+                for number, (row, sku) in enumerate(zip(rows, skus, strict=True))
+            ],
+        )
 
 
 def _nce_subscription(

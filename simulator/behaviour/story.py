@@ -65,7 +65,10 @@ def _change_status(world: World, row: SubscriptionRecord, event: ChangeStatus) -
     if event.kind == "cancel" and row.line != "nce":
         wanted = "suspended"
     update = subscriptions.SubscriptionUpdate(
-        status=wanted, autoRenewEnabled=row.auto_renew, scheduledNextTermInstructions=row.next_term
+        status=wanted,
+        autoRenewEnabled=row.auto_renew,
+        scheduledNextTermInstructions=row.next_term,
+        nextChargeInstructions=row.next_charge,
     )
     subscriptions.check(world, row, update)
     subscriptions.change_status(world, row, wanted, "story")

@@ -1,8 +1,9 @@
 """Subscriptions: what their term end brings, and which updates Partner Center takes.
 
 Sources: update-a-subscription-by-id, suspend-a-subscription, reactivate-a-suspended-a-subscription
-(06/13/2022), change-the-quantity-of-a-subscription (10/10/2023), subscription-lifecycle (08/04/2023),
-new-commerce-cancellation-policy (07/27/2023). Leaves migrations and purchases to their own files.
+(06/13/2022), change-the-quantity-of-a-subscription (10/10/2023), create-scheduled-changes (2/17/2023),
+subscription-lifecycle (08/04/2023), new-commerce-cancellation-policy (07/27/2023).
+Leaves migrations and purchases to their own files.
 """
 
 from __future__ import annotations
@@ -10,14 +11,46 @@ from __future__ import annotations
 import base64
 import json
 from datetime import datetime, time, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from simulator.errors import Refusal
 from simulator.records import By, Origin, PendingUpdate, SubscriptionRecord
-from simulator.schema import MigrationPlan, add_term
-from simulator.world import CANCELLATION_WINDOW, World
+from simulator.schema import MigrationPlan, Term, add_term
+from simulator.wire import OptionalWireMoment
+from simulator.world import CANCELLATION_WINDOW, World, world_item
+
+
+class NextProduct(BaseModel):
+    """What a subscription becomes with its next term."""
+
+    model_config = ConfigDict(extra="ignore")
+    product: str = Field(alias="productId")
+    sku: str = Field(alias="skuId")
+    availability: str | None = Field(default=None, alias="availabilityId")
+    term: Term | None = Field(default=None, alias="termDuration")
+    billing: str | None = Field(default=None, alias="billingCycle")
+    promotion: str | None = Field(default=None, alias="promotionId")
+
+
+class NextTerm(BaseModel):
+    """What a new-commerce subscription is to be from its next term on; what is not named stays."""
+
+    model_config = ConfigDict(extra="ignore")
+    product: NextProduct | None = None
+    quantity: int | None = Field(default=None, ge=1)
+    custom_ends_at: OptionalWireMoment = Field(default=None, alias="customTermEndDate")
+
+
+def _instructions(value: object) -> object:
+    """As they came: they are shown again in the same words."""
+    if value is not None:
+        NextTerm.model_validate(value)
+    return value
+
+
+Instructions = Annotated[dict[str, Any] | None, BeforeValidator(_instructions)]
 
 
 class SubscriptionUpdate(BaseModel):
@@ -30,7 +63,8 @@ class SubscriptionUpdate(BaseModel):
     billing_cycle: str | None = Field(default=None, alias="billingCycle")
     friendly_name: str | None = Field(default=None, alias="friendlyName")
     partner_id: str | None = Field(default=None, alias="partnerId")
-    next_term: dict[str, Any] | None = Field(default=None, alias="scheduledNextTermInstructions")
+    next_term: Instructions = Field(default=None, alias="scheduledNextTermInstructions")
+    next_charge: Instructions = Field(default=None, alias="nextChargeInstructions")
 
 
 def etag(row: SubscriptionRecord) -> str:
@@ -52,13 +86,11 @@ def on_moment(world: World, row: SubscriptionRecord) -> None:
 
 def _end_of_term(world: World, row: SubscriptionRecord) -> None:
     if row.status == "active" and row.auto_renew and _may_renew(world, row):
-        last_day = row.ends_at + timedelta(seconds=1) if row.line == "nce" else row.ends_at
-        row.starts_at = last_day
-        next_end = add_term(last_day, row.term)
-        row.ends_at = next_end - timedelta(seconds=1) if row.line == "nce" else next_end
         row.version += 1
         if row.line == "nce":
-            row.cancellable_until = last_day + CANCELLATION_WINDOW
+            _renew_nce(world, row)
+        else:
+            row.starts_at, row.ends_at = row.ends_at, add_term(row.ends_at, row.term)
         return
     row.ended_at = world.now
     row.version += 1
@@ -69,6 +101,30 @@ def _end_of_term(world: World, row: SubscriptionRecord) -> None:
             row.ends_at = world.now + timedelta(days=90)
     else:
         row.status = "deleted"
+
+
+def _renew_nce(world: World, row: SubscriptionRecord) -> None:
+    """The next term, as it was instructed. A custom end that lies outside of it counts for nothing."""
+    instructed = NextTerm.model_validate(row.next_term or {})
+    product = instructed.product
+    if product is not None:
+        sku = f"{product.product}:{product.sku}"
+        item = f"{sku}:{product.availability}" if product.availability else world_item(world, sku)
+        become(world, row, item, product.term or row.term, product.billing or row.billing)
+        row.promotion = product.promotion
+    row.seats = instructed.quantity or row.seats
+    row.starts_at = row.ends_at + timedelta(seconds=1)
+    row.ends_at = add_term(row.starts_at, row.term) - timedelta(seconds=1)
+    if instructed.custom_ends_at and row.starts_at < nce_end(instructed.custom_ends_at) < row.ends_at:
+        row.ends_at = nce_end(instructed.custom_ends_at)
+    row.cancellable_until = row.starts_at + CANCELLATION_WINDOW
+    row.next_term = None
+
+
+def become(world: World, row: SubscriptionRecord, item: str, term: str, billing: str) -> None:
+    """Makes a new-commerce subscription one of another product."""
+    row.offer_id, row.name = item, _title(world, item)
+    row.term, row.billing = term, billing.lower()
 
 
 def _may_renew(world: World, row: SubscriptionRecord) -> bool:
@@ -100,7 +156,7 @@ def check(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate) -> 
         raise Refusal(900279)
     if row.status == "pending":
         raise Refusal(800081)
-    if row.pending_update is not None:
+    if row.pending_update is not None or world.in_transition(row):
         raise Refusal(800082)
     if row.migration is not None and not world.migrations[row.migration].status == "Completed":
         raise Refusal(900278)
@@ -110,6 +166,7 @@ def check(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate) -> 
         _check_status(world, row, status)
     if wanted.quantity is not None and wanted.quantity != row.seats:
         _check_quantity(world, row, wanted.quantity)
+    _check_next_term(world, row, NextTerm.model_validate(wanted.next_term or {}))
     if wanted.partner_id and wanted.partner_id != row.partner_id:
         if world.partner_with_mpn(wanted.partner_id) is None:
             raise Refusal(800015, wanted.partner_id)
@@ -152,6 +209,20 @@ def _check_quantity(world: World, row: SubscriptionRecord, quantity: int) -> Non
         raise Refusal(800090)
 
 
+def _check_next_term(world: World, row: SubscriptionRecord, wanted: NextTerm) -> None:
+    """Against the catalogue, as far as it knows the product."""
+    product = wanted.product
+    sku = world.skus.get(f"{product.product}:{product.sku}" if product else row.offer_id.rpartition(":")[0])
+    if sku is None or row.line != "nce":
+        return
+    if wanted.quantity is not None and not sku.min <= wanted.quantity <= sku.max:
+        raise Refusal(2002)
+    term, billing = (product.term, product.billing) if product else (None, None)
+    wish = (term or row.term, (billing or row.billing).lower())
+    if product and wish not in [(option.term, option.billing) for option in sku.terms]:
+        raise Refusal(900222)
+
+
 def _seats_that_may_go_back(world: World, row: SubscriptionRecord) -> int:
     if row.cancellable_until is not None and world.now <= row.cancellable_until:
         return row.seats
@@ -160,7 +231,7 @@ def _seats_that_may_go_back(world: World, row: SubscriptionRecord) -> int:
 
 def _apply(world: World, row: SubscriptionRecord, wanted: SubscriptionUpdate, by: By) -> None:
     row.auto_renew = wanted.auto_renew
-    row.next_term = wanted.next_term
+    row.next_term, row.next_charge = wanted.next_term, wanted.next_charge
     if wanted.friendly_name is not None:
         row.friendly_name = wanted.friendly_name
     if wanted.partner_id:
@@ -212,6 +283,11 @@ def full_term_end(start: datetime, term: str) -> datetime:
     return nce_end(add_term(start, term) - timedelta(days=1))
 
 
+def _title(world: World, item: str) -> str:
+    product, sku = world.products.get(item.split(":")[0]), world.skus.get(item.rpartition(":")[0])
+    return (sku.title if sku else None) or (product.title if product else item)
+
+
 def create_nce(
     world: World,
     *,
@@ -234,10 +310,7 @@ def create_nce(
     name: str | None = None,
 ) -> SubscriptionRecord:
     """A new new-commerce subscription: pending until `active_at`, cancellable for 168 hours from now."""
-    product_id, sku_id, _ = item.split(":")
-    product = world.products.get(product_id)
-    sku = world.skus.get(f"{product_id}:{sku_id}")
-    title = (sku.title if sku else None) or (product.title if product else item)
+    product, title = world.products.get(item.split(":")[0]), _title(world, item)
     return world.subscriptions.add(
         SubscriptionRecord(
             id=key,

@@ -13,6 +13,7 @@ from simulator.routes import (
     relationships,
     sign_in,
     subscriptions,
+    transitions,
 )
 
 OPERATIONS = Operations(
@@ -24,6 +25,7 @@ OPERATIONS = Operations(
         profiles,
         customers,
         subscriptions,
+        transitions,
         migrations,
         carts,
         orders,

@@ -106,7 +106,7 @@ def _sku(product: CatalogueProduct, sku: CatalogueSku, country: str) -> dict[str
             "isAddon": bool(sku.addon_of),
             "prerequisiteSkus": sku.addon_of,
             "isSoftwareAssuranceApplicable": False,
-            "upgradeTargetOffers": [],
+            "upgradeTargetOffers": sku.upgrades_to,
             "internal": False,
         },
         "links": {

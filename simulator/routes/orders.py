@@ -161,10 +161,11 @@ def create_order(call: Call) -> Answer:
 
 
 def _find(call: Call) -> OrderRecord:
-    order = call.world.orders.get(call.ids["order_id"])
-    if order is None or order.customer != call.customer().id:
-        raise Refusal(20000, call.ids["order_id"])
-    return order
+    wanted = call.ids["order_id"]
+    for order in purchases.orders_of(call.world, call.customer().id):
+        if order.id.lower() == wanted.lower():
+            return order
+    raise Refusal(20000, wanted)
 
 
 @operations.add(
@@ -181,8 +182,8 @@ def get_orders(call: Call) -> Answer:
     listed_after = call.world.scenario.rules.orders_listed_after
     found = [
         row
-        for row in call.world.orders
-        if row.customer == customer.id and call.now >= row.created_at + listed_after
+        for row in purchases.orders_of(call.world, customer.id)
+        if call.now >= row.created_at + listed_after
     ]
     found.sort(key=lambda row: row.created_at, reverse=True)
     return Answer(

@@ -65,6 +65,7 @@ def rendered(world: World, row: SubscriptionRecord) -> dict[str, Any]:
         promotionId=row.promotion,
         migratedFromSubscriptionId=row.migrated_from,
         scheduledNextTermInstructions=row.next_term,
+        nextChargeInstructions=row.next_charge,
         suspensionReasons=["CustomerCancellation"] if row.status == "suspended" else None,
         contractType="subscription",
         links=links,

@@ -83,6 +83,15 @@ def story() -> dict[str, Any]:
         legacy("kept"),
         {"key": "azure", "offer": "MS-AZR-0145P"},
         nce,
+        nce | {"key": "growing", "seats": 13, "term": "P1Y", "ends_at": "2023-07-08T00:00:00Z"},
+        nce
+        | {
+            "key": "grown",
+            "nce": {"product": "CFQ7TTC0LF8R", "sku": "0001"},
+            "term": "P1Y",
+            "ends_at": "2023-07-08T00:00:00Z",
+        },
+        nce | {"key": "grown-short", "nce": {"product": "CFQ7TTC0LF8R", "sku": "0001"}},
         nce | {"key": "old", "created_at": "2022-06-20T10:00:00Z", "ends_at": "2022-07-19T00:00:00Z"},
         rules={"customers_page_size": 1, "migrations_page_size": 1},
         events=[
@@ -106,6 +115,8 @@ def story() -> dict[str, Any]:
         ],
     )
     found["provider"]["applications"][0]["authorization_code"] = CODE
+    found["products"][1]["skus"][0]["seat_cap"] = 20
+    found["products"][3]["skus"][0]["upgrades_to"] = ["CFQ7TTC0LF8R:0001"]
     (rossi,) = found["partners"]
     rossi["customers"][0]["qualifications"] = [
         "Education",
@@ -387,6 +398,22 @@ async def _read_on(client: PartnerCenterClient, sim: Bench) -> None:
     await _all(client.audit.pages(from_on=date(2022, 7, 1), to_on=date(2022, 7, 20)))
 
 
+async def _upgrades(sim: Bench, ask: Any) -> None:
+    path = f"/customers/{sim.alfa}/subscriptions/{sim.id('growing')}"
+    (target,) = (await ask("GET", f"{path}/transitionEligibilities?eligibilityType=immediate"))["items"]
+    wish = {
+        "fromSubscriptionId": sim.id("growing"),
+        "toCatalogItemId": target["catalogItemId"],
+        "toSubscriptionId": sim.id("grown"),
+        "quantity": 2,
+        "termDuration": "P1Y",
+        "billingCycle": "Monthly",
+        "transitionType": "transition_with_license_transfer",
+    }
+    await ask("POST", f"{path}/transitions", wish)
+    await ask("GET", f"{path}/transitions")
+
+
 async def _strangers(sim: Bench, recorder: Recorder) -> None:
     """What the product never asks: the older sign-in, legacy purchases, schedules, too many calls."""
     form = {"client_id": CLIENT, "client_secret": SECRET, "resource": AUDIENCE}
@@ -405,6 +432,7 @@ async def _strangers(sim: Bench, recorder: Recorder) -> None:
     await ask("PUT", f"{mine}/{planned['id']}", plan | {"quantity": 3})
     await ask("GET", "/products?country=IT&targetView=OnlineServices")
     await ask("GET", f"/products/{FOR_SALE.product}/skus/{FOR_SALE.sku}/availabilities?country=IT")
+    await _upgrades(sim, ask)
     addon = {"id": 1, "catalogItemId": FACULTY, "quantity": 1, "billingCycle": "monthly"}
     line = {
         "id": 0,

@@ -20,7 +20,7 @@ CUSTOMER = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
 PARTNER_OF_RECORD = "4847383"
 CATALOGUE_ITEM = re.compile(r"([A-Z0-9]{12}):([A-Z0-9]{4}):([A-Z0-9]{12})")
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-IDS_OF_OFFERS = ("catalogItemId", "offerId")
+IDS_OF_OFFERS = ("catalogItemId", "offerId", "fromCatalogItemId", "toCatalogItemId")
 IDS_OF_PARTNERS = ("partnerIdOnRecord", "additionalPartnerIdsOnRecord", "partnerIds", "partnerId", "value")
 LATER_MOMENTS = ("customTermEndDate", "targetDate")
 
@@ -124,6 +124,8 @@ def _subscriptions(example: Example, body: Any, start: datetime) -> Iterator[dic
             }
     if example.subject == "Subscription":
         yield _changing(body, start)
+    if example.subject == "Transition":
+        yield from _upgrading(body, start)
 
 
 def _changing(body: dict[str, Any], start: datetime) -> dict[str, Any]:
@@ -150,6 +152,21 @@ def _changing(body: dict[str, Any], start: datetime) -> dict[str, Any]:
         "ends_at": (start + timedelta(days=29 if term == "P1M" else 364)).isoformat(),
         "created_at": (start - timedelta(days=1)).isoformat(),
     }
+
+
+def _upgrading(body: dict[str, Any], start: datetime) -> Iterator[dict[str, Any]]:
+    """The subscription that becomes another product, with a seat more, and the one that takes its seats."""
+    for end in ("from", "to"):
+        if body.get(f"{end}SubscriptionId"):
+            item = body[f"{end}CatalogItemId"].split(":")
+            yield {
+                "id": body[f"{end}SubscriptionId"],
+                "nce": {"product": item[0], "sku": item[1]},
+                "seats": body["quantity"] + 1,
+                "term": body["termDuration"],
+                "billing": body["billingCycle"].lower(),
+                "ends_at": (start + timedelta(days=20)).isoformat(),
+            }
 
 
 def _migrating(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -213,7 +230,10 @@ def _catalogue(body: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     products: dict[str, dict[str, Any]] = {}
     for (product, sku), (availability, wishes) in skus.items():
         row = products.setdefault(product, {"product": product, "title": product, "skus": []})
-        row["skus"].append(_sku(sku, wishes, availability=availability))
+        upgrades = [
+            wish["toCatalogItemId"].rpartition(":")[0] for wish in wishes if wish.get("toCatalogItemId")
+        ]
+        row["skus"].append(_sku(sku, wishes, availability=availability, upgrades_to=upgrades))
     return list(products.values()), list(offers.values())
 
 

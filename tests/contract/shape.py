@@ -26,9 +26,10 @@ class Shape:
     def add(self, subject: str, payload: Any) -> None:
         """Takes in one payload: a resource, a list of them, or a wrapped list."""
         payload = camel_case(payload)
-        if isinstance(payload, dict) and isinstance(payload.get("items"), list):
-            self._walk(f"{subject} (list)", "", {**payload, "items": []})
-            payload = payload["items"]
+        for items in ("items", "transition"):
+            if isinstance(payload, dict) and isinstance(payload.get(items), list):
+                self._walk(f"{subject} (list)", "", {**payload, items: []})
+                payload = payload[items]
         for item in payload if isinstance(payload, list) else [payload]:
             if subject == "CartCheckoutResult" and isinstance(item.get("orders"), list):
                 self.add("Order", item["orders"])
@@ -40,7 +41,7 @@ class Shape:
             return
         self.types[subject, place].add(type_of(value))
         if isinstance(value, str):
-            self.texts[subject, place].add(value)
+            self.texts[subject, place].add(value.strip())  # a page writes "Started "
         elif isinstance(value, dict):
             for name, part in value.items():
                 self._walk(subject, f"{place}.{name}".lstrip("."), part)

@@ -50,7 +50,7 @@ def scenario(*subscriptions: dict[str, Any], **changes: Any) -> dict[str, Any]:
             {
                 "product": "CFQ7TTC0LDPB",
                 "title": "Business Standard",
-                "skus": [{"sku": "0001", "max": 300, "seat_cap": 300}],
+                "skus": [{"sku": "0001", "max": 300, "seat_cap": 300, "upgrades_to": ["CFQ7TTC0LF8R:0001"]}],
             },
             {"product": "CFQ7TTC0LF8R", "title": "Office 365 E3", "skus": [{"sku": "0001"}]},
             {

@@ -146,7 +146,7 @@ LIKE: dict[str, tuple[Ask, set[str]]] = {
     ),
     "catalog.skus.response.nce.json": (
         reading("/customers/{customer}/products/CFQ7TTC0LDPB/skus"),
-        {"provisioningId", "upgradeTargetOffers"},
+        {"provisioningId"},
     ),
     "customer.agreements.response.mca.json": (
         reading(f"/customers/{{customer}}/agreements?{MCA}"),
@@ -243,8 +243,13 @@ def _together(items: list[Any]) -> Any:
     whole: dict[str, Any] = {}
     for entry in items:
         for name, value in entry.items():
-            both = isinstance(value, dict) and isinstance(whole.get(name), dict)
-            whole[name] = _together([whole[name], value]) if both else value
+            known = whole.get(name)
+            if isinstance(value, dict) and isinstance(known, dict):
+                whole[name] = _together([known, value])
+            elif isinstance(value, list) and isinstance(known, list):
+                whole[name] = known + value
+            else:
+                whole[name] = value
     return whole
 
 

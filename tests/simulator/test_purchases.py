@@ -355,3 +355,30 @@ async def test_what_was_bought_stands_in_the_audit_records() -> None:
         (record,) = (await sim.get("/auditrecords?startDate=2022-07-11")).json()["items"]
         assert (record["operationType"], record["customerId"]) == ("create_order", sim.alfa)
         assert code(await sim.get("/auditrecords?startDate=2022-01-01&endDate=2022-01-31")) == (400, 800002)
+
+
+async def test_the_order_a_migration_names_can_be_read_and_is_pending_until_it_is_provisioned() -> None:
+    async with bench(legacy("premium", seats=12)) as sim:
+        migration = (await sim.migrate("premium")).json()["id"]
+        await sim.go_to("2022-07-11T06:30:00Z")  # created, not yet provisioned
+        new = await sim.nce_of("premium")
+        path = f"/customers/{sim.alfa}/orders/{new['orderId']}"
+        assert (await sim.get(path)).json()["status"] == "pending"
+        await sim.go_to("2022-07-11T10:00:00Z")
+        assert (await sim.migration(migration))["newCommerceOrderId"] == new["orderId"]
+        order = (await sim.get(path)).json()
+        status = (await sim.get(f"{path}/provisioningstatus")).json()["items"]
+    (bought,) = order["lineItems"]
+    assert (order["status"], bought["subscriptionId"], bought["quantity"]) == ("completed", new["id"], 12)
+    assert [item["status"] for item in status] == ["fulfilled"]
+
+
+async def test_what_was_there_from_the_beginning_came_with_an_order_too() -> None:
+    async with bench(legacy("premium")) as sim:
+        row = await sim.subscription("premium")
+        order = await sim.get(f"/customers/{sim.alfa}/orders/{row['orderId']}")
+        listed = (await sim.get(f"/customers/{sim.alfa}/orders")).json()["items"]
+        assert (await sim.control("GET", "/state")).json()["orders"] == []
+    (bought,) = order.json()["lineItems"]
+    assert (bought["subscriptionId"], bought["offerId"]) == (row["id"], row["offerId"])
+    assert [each["id"] for each in listed] == [row["orderId"]]

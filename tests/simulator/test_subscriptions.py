@@ -261,6 +261,77 @@ async def test_new_commerce_renews_with_a_new_window() -> None:
         assert renewed["cancellationAllowedUntilDate"] == "2022-07-20T00:00:00Z"
 
 
+RENEWS_SOON = NCE | {"term": "P1M", "created_at": "2022-06-13T00:00:00Z", "ends_at": "2022-07-12T00:00:00Z"}
+NEXT_PRODUCT = {
+    "productId": "CFQ7TTC0LF8R",
+    "skuId": "0001",
+    "availabilityId": "CFQ7TTC0KCSV",
+    "termDuration": "P1Y",
+    "billingCycle": "Annual",
+    "promotionId": "39NFJQT1PFPJ:000H:39NFJQT1Q5DK",
+}
+
+
+async def test_the_next_term_begins_as_it_was_instructed() -> None:
+    async with bench(RENEWS_SOON) as sim:
+        wish = {"product": NEXT_PRODUCT, "quantity": 7, "customTermEndDate": "2023-06-30T00:00:00"}
+        assert (await sim.patch("new", scheduledNextTermInstructions=wish)).status_code == 200
+        await sim.go_to("2022-07-12T23:59:58Z")
+        assert (await sim.subscription("new"))["quantity"] == 10
+        await sim.go_to("2022-07-13T00:00:00Z")
+        row = await sim.subscription("new")
+    assert (row["offerId"], row["offerName"]) == ("CFQ7TTC0LF8R:0001:CFQ7TTC0KCSV", "Office 365 E3")
+    assert (row["termDuration"], row["billingCycle"], row["quantity"]) == ("P1Y", "annual", 7)
+    assert row["promotionId"] == NEXT_PRODUCT["promotionId"]
+    assert row["commitmentEndDateTime"] == "2023-06-30T23:59:59Z"
+    assert "scheduledNextTermInstructions" not in row
+
+
+async def test_what_an_instruction_does_not_name_stays() -> None:
+    async with bench(RENEWS_SOON) as sim:
+        await sim.patch("new", scheduledNextTermInstructions={"quantity": 3})
+        await sim.go_to("2022-07-13T00:00:00Z")
+        row = await sim.subscription("new")
+    assert (row["offerId"][:17], row["termDuration"], row["quantity"]) == ("CFQ7TTC0LDPB:0001", "P1M", 3)
+    assert row["commitmentEndDateTime"] == "2022-08-12T23:59:59Z"
+
+
+async def test_without_auto_renew_there_is_no_next_term_to_instruct() -> None:
+    async with bench(RENEWS_SOON) as sim:
+        await sim.patch("new", autoRenewEnabled=False, scheduledNextTermInstructions={"quantity": 3})
+        await sim.go_to("2022-07-13T00:00:00Z")
+        row = await sim.subscription("new")
+    assert (row["status"], row["quantity"]) == ("expired", 10)
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ("soon", (400, 800002)),
+        ({"quantity": "many"}, (400, 800002)),
+        ({"quantity": 0}, (400, 800002)),
+        ({"quantity": 301}, (400, 2002)),
+        ({"product": {"skuId": "0001"}}, (400, 800002)),
+        ({"product": NEXT_PRODUCT | {"termDuration": "P2Y"}}, (400, 800002)),
+        ({"product": NEXT_PRODUCT | {"termDuration": "P3Y"}}, (400, 900222)),
+    ],
+)
+async def test_an_instruction_that_cannot_be_carried_out_is_refused(wish: Any, expected: Any) -> None:
+    async with bench(NCE) as sim:
+        assert code(await sim.patch("new", scheduledNextTermInstructions=wish)) == expected
+
+
+async def test_next_charge_instructions_are_kept_until_they_are_left_out() -> None:
+    async with bench(NCE) as sim:
+        answer = await sim.patch("new", nextChargeInstructions={"quantity": 3})
+        assert answer.json()["nextChargeInstructions"] == {"quantity": 3}
+        body = await sim.subscription("new")
+        del body["nextChargeInstructions"]
+        path = f"/customers/{sim.alfa}/subscriptions/{sim.id('new')}"
+        answer = await sim.call("PATCH", path, json=body)
+        assert "nextChargeInstructions" not in answer.json()
+
+
 async def test_the_provisioning_status_needs_a_user() -> None:
     async with bench(legacy()) as sim:
         path = f"/customers/{sim.alfa}/subscriptions/{sim.id('premium')}/provisioningstatus"

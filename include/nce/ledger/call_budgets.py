@@ -9,8 +9,12 @@ A call that has to wait is booked for its moment, in turn, and claims it when th
 that nobody claims in time, because its process died or overslept, is dropped, and its place is free again.
 
 Microsoft does not say whether its windows slide or start afresh; a sliding one never breaks either. It
-counts when a call arrives, we when it leaves, so our window is longer than Microsoft's by `MARGIN`: half of
-it may be lost to late claims, half to the way.
+counts when a call arrives, we when it leaves, so our window is longer than Microsoft's by `MARGIN`: a part of
+it, `LATE`, may be lost to late claims, the rest to the way.
+
+Who does not have to wait leaves at once. Those who wait leave in step, spread over most of a window: if all
+left together when ours has moved on, one of Microsoft's would be empty now and then, because theirs is
+shorter.
 """
 
 from __future__ import annotations
@@ -30,15 +34,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from include.nce.ledger.tables import CallBudgetRow
 from include.nce.ledger.transactions import Transactions
 
-MARGIN = 0.04
-"""Of a window. Of 100 calls in a window of 300 s, at least 96 can be used in the long run."""
+MARGIN = 0.03
+"""Of a window. Of 100 calls in a window, 97 are used in the long run, and at least 96 in each."""
+LATE = 0.01
+"""Of a window: how late a moment may be claimed."""
+PACE = 0.9
+"""Of a window, in which all its calls leave when they wait. The rest makes up for what nobody claims."""
 LOCK_SECONDS = 10
 """How long a call waits for the others' turn before the budget counts as out of reach."""
 HOLD_SECONDS = 5
 """After which PostgreSQL ends the session of a process that froze during its turn."""
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
-"""Pauses grow between these two where Microsoft throttles without a Retry-After."""
+"""The first pause where Microsoft throttles without a Retry-After, and how far pauses grow by themselves."""
 KEPT_FOR = timedelta(days=1)
 """How long the row of a tenant that nobody asks about is kept."""
 
@@ -70,7 +78,7 @@ class Window:
     def at(self, now: int) -> Window:
         """Without what has left the window, and without the bookings that nobody claimed in time."""
         opens = _sliding.window_start(self._rate, now)
-        waits_since = now - int(self.milliseconds * MARGIN / 2)
+        waits_since = now - int(self.milliseconds * LATE)
         return replace(
             self,
             taken=tuple(moment for moment in self.taken if moment >= opens),
@@ -90,6 +98,8 @@ class Window:
             if resumes == now:
                 return replace(window, taken=(*window.taken, held)), CallSlot(0.0, held)
         free = window._free(resumes)
+        if window.booked:
+            free = max(free, max(window.booked) + self.step)
         wait = free - now
         if wait > longest_wait:
             return window, CallSlot(wait / 1000, None)
@@ -98,6 +108,11 @@ class Window:
         else:
             window = replace(window, taken=(*window.taken, free))
         return window, CallSlot(wait / 1000, free)
+
+    @property
+    def step(self) -> int:
+        """Between two who wait."""
+        return int(self.milliseconds * PACE) // self.calls
 
     @property
     def _rate(self) -> Rate:
@@ -185,9 +200,10 @@ class CallBudgets(Transactions):
     async def pause_calls(
         self, provider_id: str, limit_name: str, tenant_id: str, *, seconds: float | None
     ) -> float:
-        """Nobody calls for so many seconds; the seconds it takes from now.
+        """Nobody calls for so many seconds at least; the seconds it takes from now.
 
-        Without `seconds` they double from one 429 to the next, unless the pause before is long over.
+        They double from one 429 to the next, unless the pause before is long over: Microsoft asks for waits
+        that grow while it still throttles (api-throttling-guidance, 7/18/2022).
         """
         whose = {"provider": provider_id, "limit": limit_name, "tenant": tenant_id}
         async with self._turn() as connection:
@@ -245,16 +261,15 @@ def _told_as_connection_error() -> Iterator[None]:
 def _pause_seconds(
     paused_until_at: datetime | None, throttled_at: datetime | None, now_at: datetime, asked: float | None
 ) -> float:
-    if asked is not None:
-        return asked
+    told = FIRST_PAUSE_SECONDS if asked is None else asked
     if paused_until_at is None or throttled_at is None:
-        return FIRST_PAUSE_SECONDS
+        return told
     if now_at < paused_until_at:
-        return 0.0  # a call that left before the pause began; it adds nothing
-    last = paused_until_at - throttled_at
-    if now_at - paused_until_at > last:
-        return FIRST_PAUSE_SECONDS
-    return min(LONGEST_PAUSE_SECONDS, 2 * last.total_seconds())
+        return asked or 0.0  # a call that left before the pause began; it lets nothing grow
+    last = (paused_until_at - throttled_at).total_seconds()
+    if (now_at - paused_until_at).total_seconds() > max(last, FIRST_PAUSE_SECONDS):
+        return told
+    return max(told, min(LONGEST_PAUSE_SECONDS, 2 * last))
 
 
 def _status(row: CallBudgetRow, now_at: datetime) -> CallBudgetStatus:

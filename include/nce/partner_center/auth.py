@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from include.nce.domain.errors import InputRefused
 from include.nce.partner_center.connection import PartnerCenterConnection, is_loopback
-from include.nce.partner_center.errors import CredentialsRefused, SecondFactorMissing, Unreachable
+from include.nce.partner_center.errors import Broken, CredentialsRefused, SecondFactorMissing, Unreachable
 
 SCOPE = "https://api.partnercenter.microsoft.com/.default"
 RENEWED_EARLY_BY = timedelta(minutes=5)
@@ -98,8 +98,8 @@ class TokenSource:
 
     `mask` is told each token before it is used, so that logs can hide it. Raises `CredentialsRefused` when
     the sign-in service says no (an expired secret or refresh token, a missing second factor) or the store
-    cannot be read, and `Unreachable` when the service does not answer: both before anything was sent to
-    Partner Center.
+    cannot be read, `Unreachable` when the service does not answer, and `Broken` when its answer cannot be
+    read: all before anything was sent to Partner Center.
     """
 
     def __init__(
@@ -198,10 +198,11 @@ class TokenSource:
                 f"({type(error).__name__}); it is asked again by itself.",
                 operation="sign in",
             ) from error
-        except ValueError as error:
-            raise CredentialsRefused(
-                f"The sign-in service {self._connection.authority} does not know tenant "
-                f"'{self._connection.tenant_id}'; operators check the connection 'partner_center'.",
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # msal takes an id token apart without looking whether it is one.
+            raise Broken(
+                f"The answer of the sign-in service {self._connection.authority} cannot be read "
+                f"({type(error).__name__}); operators check that address in the connection 'partner_center'.",
                 operation="sign in",
             ) from error
 
@@ -235,13 +236,22 @@ class TokenSource:
                     "instance_discovery": False,
                 }
                 authority = _encrypted(authority)
-            self._application = msal.ConfidentialClientApplication(
-                self._connection.client_id,
-                client_credential=self._connection.client_secret,
-                authority=authority,
-                timeout=self._timeout_seconds,
-                **rehearsal,
-            )
+            try:
+                self._application = msal.ConfidentialClientApplication(
+                    self._connection.client_id,
+                    client_credential=self._connection.client_secret,
+                    authority=authority,
+                    timeout=self._timeout_seconds,
+                    **rehearsal,
+                )
+            except json.JSONDecodeError:
+                raise
+            except ValueError as error:
+                raise CredentialsRefused(
+                    f"The sign-in service {self._connection.authority} does not know tenant "
+                    f"'{self._connection.tenant_id}'; operators check the connection 'partner_center'.",
+                    operation="sign in",
+                ) from error
         return self._application
 
 

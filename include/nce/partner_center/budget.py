@@ -56,7 +56,8 @@ class Slots(Protocol):
     async def pause_calls(
         self, provider_id: str, limit_name: str, tenant_id: str, *, seconds: float | None
     ) -> float:
-        """Nobody calls for `seconds`, or, when they are None, for growing times; the seconds it now takes."""
+        """Nobody calls for `seconds` at least, and for growing times while it goes on; the seconds it now
+        takes."""
 
 
 class BudgetSpent(Throttled):
@@ -128,7 +129,13 @@ class SharedBudget:
                 )
             held_ms = slot.moment_ms
             patience_seconds = max(0.0, patience_seconds - slot.wait_seconds)
-            log.debug("'%s' waits %.1f s for '%s'", call.operation, slot.wait_seconds, limit.value)
+            log.debug(
+                "'%s' waits %.1f s for '%s' (%s)",
+                call.operation,
+                slot.wait_seconds,
+                limit.value,
+                call.trace,
+            )
             await self._sleep(slot.wait_seconds)
 
     async def throttled(self, call: Call, retry_after_seconds: float | None) -> None:
@@ -139,13 +146,20 @@ class SharedBudget:
                 self._provider_id, limit.value, tenant_id, seconds=retry_after_seconds
             )
         except ConnectionError as fault:
-            log.warning("The ledger does not answer (%s): others do not know of this 429.", fault)
+            log.warning(
+                "Microsoft throttles '%s', and the ledger does not answer (%s): "
+                "others do not know of this 429 (%s).",
+                call.operation,
+                fault,
+                call.trace,
+            )
             return
         log.warning(
-            "Microsoft throttles '%s' (limit '%s'): everybody waits %.0f s.",
+            "Microsoft throttles '%s' (limit '%s'): everybody waits %.0f s (%s).",
             call.operation,
             limit.value,
             seconds,
+            call.trace,
         )
 
     def _counted_on(self, call: Call) -> tuple[Limit, str]:

@@ -42,7 +42,7 @@ from include.nce.partner_center.models import migrations as wire_migrations
 from include.nce.partner_center.models import subscriptions as wire_subscriptions
 from include.nce.partner_center.models.agreements import MICROSOFT_CUSTOMER_AGREEMENT, MpaSignature
 from include.nce.partner_center.models.orders import Order, OrderLineItem
-from include.nce.partner_center.models.reading import Unreadable, read_guid
+from include.nce.partner_center.models.reading import Trace, Unreadable, read_guid
 from include.nce.partner_center.models.relationships import RelationshipState
 from include.nce.partner_center.transport import Answer
 from include.nce.steps.ports import Answered, Cart, CartLineFault, PartnerCenter, Purchase, PurchaseLine
@@ -290,6 +290,8 @@ class PartnerCenterGateway(PartnerCenter):
             f"Partner Center does not sell {target.product_and_sku} to customer {customer_id} for "
             f"{target.term} with {target.billing} billing; {NotEligible.remedy}.",
             operation="list availabilities",
+            request_id=offered.trace.request_id,
+            correlation_id=offered.trace.correlation_id,
         )
 
     async def _checkout_faults(
@@ -310,7 +312,8 @@ class PartnerCenterGateway(PartnerCenter):
                     groups.setdefault(line.order_group, []).append(legacy_id)
         except PartnerCenterError as error:
             # The checkout is done: its answer must reach the ledger, with or without the lines' names.
-            log.warning("cart %s was checked out, but not read again: %s", cart_id, error)
+            trace = Trace(error.request_id, error.correlation_id)
+            log.warning("cart %s was checked out, but not read again: %s (%s)", cart_id, error, trace)
         return tuple(
             CartLineFault(legacy_id, _number(error.code), error.description or "")
             for error in errors
@@ -330,7 +333,7 @@ def _subscription(customer_id: str, item: wire_subscriptions.Subscription) -> Su
     counted = kind in (SubscriptionKind.LEGACY, SubscriptionKind.NCE)
     if offer_id is None or (counted and item.quantity is None):
         why = "it names no offer" if offer_id is None else "it has no number of seats"
-        return _unread_subscription(customer_id, Unreadable(item.raw, why))
+        return _unread_subscription(customer_id, Unreadable(item.raw, why, item.trace))
     return Subscription(
         subscription_id=item.id,
         customer_id=customer_id.lower(),
@@ -359,7 +362,13 @@ def _unread_subscription(customer_id: str, item: Unreadable) -> Subscription:
     active, so nothing is bought or suspended for it, and the customer's others go on."""
     if not item.id:
         raise _broken(f"a subscription of customer {customer_id}", item)
-    log.error("subscription %s of customer %s cannot be read and is held: %s", item.id, customer_id, item.why)
+    log.error(
+        "subscription %s of customer %s cannot be read and is held: %s (%s)",
+        item.id,
+        customer_id,
+        item.why,
+        item.trace,
+    )
     fields = {str(key).lower(): value for key, value in item.payload.items()}
     offer_id = _text(fields, "offerid") or ""
     kind = kind_of(offer_id, "OnlineServicesNCE") if offer_id else SubscriptionKind.LEGACY
@@ -455,7 +464,9 @@ def _unread_migration(item: Unreadable) -> Migration:
     legacy_id = _text(fields, "currentsubscriptionid")
     if legacy_id is None:
         raise _broken("a migration", item)
-    log.error("migration %s of subscription %s cannot be read: %s", item.id, legacy_id, item.why)
+    log.error(
+        "migration %s of subscription %s cannot be read: %s (%s)", item.id, legacy_id, item.why, item.trace
+    )
     return Migration(
         migration_id=str(read_guid(item.id)),
         legacy_id=legacy_id,
@@ -533,4 +544,8 @@ def _number(text: str | None) -> int | None:
 
 
 def _broken(what: str, item: Unreadable) -> Broken:
-    return Broken(f"Partner Center sent {what} that cannot be read: {item.why}; {Broken.remedy}.")
+    return Broken(
+        f"Partner Center sent {what} that cannot be read: {item.why}; {Broken.remedy}.",
+        request_id=item.trace.request_id,
+        correlation_id=item.trace.correlation_id,
+    )

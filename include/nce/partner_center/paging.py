@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TypeVar
 
-from include.nce.partner_center.errors import Broken, PartnerCenterError
+from include.nce.partner_center.errors import PartnerCenterError
 from include.nce.partner_center.models.reading import Collection, WireModel
 from include.nce.partner_center.transport import Call, Transport
 
@@ -40,19 +40,18 @@ async def by_header(transport: Transport, call: Call, kind: type[Wire]) -> Async
 async def _pages(
     transport: Transport, first: Call, following: Call, kind: type[Wire]
 ) -> AsyncIterator[Collection[Wire]]:
-    page = (await transport.send(first)).many(kind)
+    answer = await transport.send(first)
+    page = answer.many(kind)
     yield page
     seen: set[str] = set()
     while page.continuation_token is not None:
         if page.continuation_token in seen:
-            raise Broken(
-                f"Partner Center sent the same page of '{first.operation}' twice; {Broken.remedy}.",
-                operation=first.operation,
-            )
+            raise answer.unreadable("it is the same page twice")
         seen.add(page.continuation_token)
         headers = {**following.headers, _CONTINUE: page.continuation_token}
         try:
-            page = (await transport.send(replace(following, headers=headers))).many(kind)
+            answer = await transport.send(replace(following, headers=headers))
+            page = answer.many(kind)
         except PartnerCenterError as error:
             if error.status == 400 and error.code == _NO_MORE_PAGES:
                 return

@@ -42,6 +42,7 @@ from include.nce.partner_center.errors import (
 )
 from include.nce.partner_center.models.reading import (
     Collection,
+    Trace,
     WireModel,
     read_collection,
     why_unreadable,
@@ -70,7 +71,8 @@ class Call:
 
     `writes` says that it changes something; a POST that only asks (validate) does not. `request_id` is the
     caller's name of one intention, kept when the same intention is sent again; reads get one of their own.
-    `customer_id` is for budgets that count per customer.
+    `correlation_id` names one sending of it and is the transport's. `customer_id` is for budgets that count
+    per customer.
     """
 
     operation: str
@@ -82,7 +84,12 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
     request_id: str | None = None
+    correlation_id: str | None = None
     customer_id: str | None = None
+
+    @property
+    def trace(self) -> Trace:
+        return Trace(self.request_id, self.correlation_id)
 
     @property
     def endpoint(self) -> str:
@@ -105,7 +112,7 @@ class Answer:
     def one(self, kind: type[Wire]) -> Wire:
         """The resource it holds; raises what `unreadable` says when it cannot be read."""
         try:
-            return kind.read(self.payload)
+            return kind.read(self.payload, self.call.trace)
         except ValidationError as error:
             raise self.unreadable(why_unreadable(kind, error)) from error
 
@@ -116,7 +123,9 @@ class Answer:
         """The collection it holds, with single items that cannot be read set apart."""
         token = self.headers.get("ms-continuationtoken")
         try:
-            return read_collection(kind, self.payload, continuation_token=token or None)
+            return read_collection(
+                kind, self.payload, continuation_token=token or None, trace=self.call.trace
+            )
         except ValueError as error:
             raise self.unreadable(str(error)) from error
 
@@ -228,17 +237,17 @@ class Transport:
         raise AssertionError("tenacity ends with an answer or an error")
 
     async def _send_signed_in(self, call: Call) -> Answer:
-        correlation_id = str(uuid.uuid4())
+        call = _traced(call)
         try:
             token = await self._tokens.token(call.token)
-            answer = await self._send_once(call, token, correlation_id)
+            answer = await self._send_once(call, token)
             if answer.status == 401:
                 token = await self._tokens.renewed(call.token, token)
-                answer = await self._send_once(call, token, str(uuid.uuid4()))
+                answer = await self._send_once(_traced(call), token)
         except PartnerCenterError as fault:
             # Also of a call that did not leave, because of the sign-in or the budget.
             fault.request_id = fault.request_id or call.request_id
-            fault.correlation_id = fault.correlation_id or correlation_id
+            fault.correlation_id = fault.correlation_id or call.correlation_id
             raise
         if 200 <= answer.status < 300 and not is_error_in_disguise(answer.payload):
             return answer
@@ -252,12 +261,12 @@ class Transport:
             correlation_id=answer.correlation_id,
         )
         if isinstance(error, Throttled):
-            await self._budget.throttled(call, error.retry_after_seconds)
+            await self._budget.throttled(answer.call, error.retry_after_seconds)
         raise error
 
-    async def _send_once(self, call: Call, token: str, correlation_id: str) -> Answer:
+    async def _send_once(self, call: Call, token: str) -> Answer:
         await self._budget.take(call)
-        request_id = call.request_id or ""
+        request_id, correlation_id = call.request_id or "", call.correlation_id or ""
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json",
@@ -278,13 +287,12 @@ class Transport:
             raise
         finally:
             log.info(
-                "%s '%s': %s in %d ms (request %s, correlation %s)",
+                "%s '%s': %s in %d ms (%s)",
                 call.method,
                 call.operation,
                 outcome,
                 (time.monotonic() - started_at) * 1000,
-                request_id,
-                correlation_id,
+                call.trace,
             )
         answer = Answer(call, status, answered, None, text, request_id, correlation_id)
         if not 200 <= status < 300 or not text.strip():
@@ -330,6 +338,11 @@ class Transport:
             ) from error
 
 
+def _traced(call: Call) -> Call:
+    """About to be sent, under a MS-CorrelationId of its own."""
+    return replace(call, correlation_id=str(uuid.uuid4()))
+
+
 async def _never_resend(
     request: aiohttp.ClientRequest, send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 ) -> aiohttp.ClientResponse:
@@ -352,8 +365,8 @@ def _worth_asking_again(error: BaseException) -> bool:
 
 
 def _wait_seconds(state: RetryCallState) -> float:
-    """What Microsoft asked for, and at least 1, 2, 4 seconds (api-throttling-guidance, 7/18/2022: waits
-    grow while it still throttles)."""
+    """What Microsoft asked for, and at least a second, then twice the wait before (api-throttling-guidance,
+    7/18/2022: waits grow while it still throttles)."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after_seconds if isinstance(error, PartnerCenterError) else None
-    return max(asked or 0.0, float(2 ** (state.attempt_number - 1)))
+    return max(asked or 0.0, 1.0, min(LONGEST_WAIT_SECONDS, 2 * state.upcoming_sleep))

@@ -36,7 +36,9 @@ class CountingServer:
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.path.endswith("/token"):
-            return web.json_response({"token_type": "Bearer", "expires_in": "3599", "access_token": "issued-by-nobody"})
+            return web.json_response(
+                {"token_type": "Bearer", "expires_in": "3599", "access_token": "issued-by-nobody"}
+            )
         if not request.path.startswith(f"/v1/customers/{CUSTOMER}"):
             self._expected -= 1
             if self._expected == 0:

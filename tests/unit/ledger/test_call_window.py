@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
+import random
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.nce.ledger.call_budgets import MARGIN, CallSlot, Window
+from include.nce.ledger.call_budgets import LATE, MARGIN, PACE, CallSlot, Window
 
 START_SECONDS = 1_657_497_600.0
 PATIENT_SECONDS = 3600.0
 CALLS, SECONDS = 3, 100.0
 LENGTH_SECONDS = SECONDS * (1 + MARGIN)
-OVERSLEEPING_SECONDS = SECONDS * MARGIN / 2
+OVERSLEEPING_SECONDS = SECONDS * LATE
+WAY_SECONDS = SECONDS * (MARGIN - LATE)
+STEP_SECONDS = SECONDS * PACE / CALLS
 
 
 class Budget:
@@ -59,9 +63,19 @@ def test_as_many_calls_as_the_limit_says_leave_at_once(budget):
     assert [budget.book().wait_seconds for _ in range(CALLS)] == [0.0] * CALLS
 
 
-def test_those_that_wait_are_booked_one_after_the_other_as_the_window_moves(full_budget):
+def test_those_that_wait_leave_in_step_as_the_window_moves(full_budget):
     waits = [full_budget.book().wait_seconds for _ in range(CALLS)]
-    assert waits == pytest.approx([LENGTH_SECONDS - 3, LENGTH_SECONDS - 2, LENGTH_SECONDS - 1], abs=0.01)
+    first = LENGTH_SECONDS - 3
+    assert waits == pytest.approx([first, first + STEP_SECONDS, first + 2 * STEP_SECONDS], abs=0.01)
+
+
+def test_nobody_overtakes_those_that_wait(full_budget):
+    full_budget.book()
+    behind = full_budget.book()
+    full_budget.pass_(LENGTH_SECONDS - 1)  # the window is empty
+    assert full_budget.book().wait_seconds == pytest.approx(
+        behind.wait_seconds - (LENGTH_SECONDS - 1) + STEP_SECONDS, abs=0.01
+    )
 
 
 def test_the_call_after_a_full_round_of_bookings_waits_for_two_windows(full_budget):
@@ -98,7 +112,7 @@ def test_what_is_too_far_off_takes_no_place(full_budget):
 
 def test_a_place_that_nobody_claims_is_free_again(full_budget):
     dead = full_budget.book()
-    full_budget.pass_(dead.wait_seconds + OVERSLEEPING_SECONDS + 0.1)
+    full_budget.pass_(dead.wait_seconds + OVERSLEEPING_SECONDS + 1.1)
     waits = [full_budget.book().wait_seconds for _ in range(CALLS)]
     assert waits == [0.0] * CALLS  # the first two of the window have left it, and the third by now as well
 
@@ -135,7 +149,7 @@ def test_a_pause_holds_back_who_was_booked_before_it_began(full_budget):
         st.tuples(
             st.sampled_from(["call", "wake", "die", "pause"]),
             st.floats(0, 60),
-            st.floats(0, OVERSLEEPING_SECONDS),
+            st.floats(0, WAY_SECONDS),
         ),
         max_size=60,
     )
@@ -163,3 +177,36 @@ def test_no_window_of_microsofts_ever_sees_more_than_the_limit(steps):
     arrivals.sort()
     for first, beyond in zip(arrivals, arrivals[CALLS:], strict=False):
         assert beyond - first >= SECONDS - 0.01
+
+
+def arrivals_of(callers: int, calls: int, windows: int, seed: int, dying: int = 0) -> list[float]:
+    """When the calls of so many callers arrive who each call again as soon as they are answered; in windows
+    since the first arrival. Everybody wakes a little late, and every call is on its way for a while. The
+    `dying` never wake from their first wait."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    window, arrivals = Window(calls, 60_000), []
+    awake: list[tuple[float, int, int | None]] = [
+        (chance.random(), caller, None) for caller in range(callers)
+    ]
+    heapq.heapify(awake)
+    while (now := awake[0][0]) < windows * 60_000 + 1000:
+        _, caller, held = heapq.heappop(awake)
+        window, slot = window.book(round(now), 3_600_000, held)
+        if slot.wait_seconds:
+            again = slot.moment_ms + chance.uniform(1, 300)
+            if caller >= dying:
+                heapq.heappush(awake, (again, caller, slot.moment_ms))
+        else:
+            arrivals.append(now + chance.uniform(5, 300))
+            heapq.heappush(awake, (arrivals[-1] + 5, caller, None))
+    arrivals.sort()
+    return [(at - arrivals[0]) / 60_000 for at in arrivals]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("callers", "dying"), [(4, 0), (16, 0), (100, 0), (20, 4)])
+def test_in_the_long_run_every_window_is_used_up_and_none_sees_more_than_the_limit(callers, dying, seed):
+    arrivals = arrivals_of(callers, calls=100, windows=60, seed=seed, dying=dying)
+    assert all(beyond - first >= 1 for first, beyond in zip(arrivals, arrivals[100:], strict=False))
+    used = [sum(number <= at < number + 1 for at in arrivals) for number in range(60)]
+    assert min(used) >= 95, used

@@ -21,7 +21,12 @@ from include.nce.partner_center.auth import (
     _PlainLoopback,
 )
 from include.nce.partner_center.connection import PartnerCenterConnection
-from include.nce.partner_center.errors import CredentialsRefused, SecondFactorMissing, Unreachable
+from include.nce.partner_center.errors import (
+    Broken,
+    CredentialsRefused,
+    SecondFactorMissing,
+    Unreachable,
+)
 from tests.support.partner_center_server import TENANT, PartnerCenterServer, Reply
 
 
@@ -328,6 +333,22 @@ async def test_a_sign_in_service_that_does_not_answer_is_waited_for(
     with pytest.raises(Unreachable) as raised:
         await tokens.token(TokenKind.APP)
     assert raised.value.failure_class is FailureClass.WAIT
+
+
+@pytest.mark.parametrize("id_token", ["no-jwt", "a.b.c", 7])
+async def test_an_id_token_that_is_none_is_told_in_a_sentence(
+    server: PartnerCenterServer, tokens: TokenSource, id_token: object
+) -> None:
+    good = server.token_reply
+
+    def strange(form: dict[str, str], number: int) -> Reply:
+        answer = good(form, number)
+        return replace(answer, body={**answer.body, "id_token": id_token})
+
+    server.token_reply = strange
+    with pytest.raises(Broken, match=r"sign-in service .* cannot be read") as raised:
+        await tokens.token(TokenKind.APP_AND_USER)
+    assert "no-jwt" not in str(raised.value)
 
 
 async def test_a_tenant_the_sign_in_service_does_not_know_is_the_operators_business(

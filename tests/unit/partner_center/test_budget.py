@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -138,6 +138,12 @@ async def test_a_429_makes_everybody_wait_as_long_as_microsoft_says():
     slots = FakeSlots()
     await budget_on(slots).throttled(READ, 57.0)
     assert slots.paused == [("resources", CUSTOMER.lower(), 57.0)]
+
+
+async def test_a_429_stands_in_the_log_with_the_ids_of_its_call(caplog):
+    await budget_on(FakeSlots()).throttled(replace(READ, request_id="r", correlation_id="c"), 57.0)
+    assert "Microsoft throttles 'read subscription'" in caplog.text
+    assert "(request r, correlation c)" in caplog.text
 
 
 async def test_a_429_while_the_store_is_away_is_only_remarked(caplog):

@@ -303,6 +303,45 @@ async def test_a_subscription_that_cannot_be_read_is_held_and_leaves_the_others(
     assert (held.parent_id, held.partner_mpn_id) == (ADD_ON, "4847383")
 
 
+NAMELESS = Reply(
+    200, {"items": [{"quantity": "many", "state": {}, "customerTenantId": {}, "agreementType": {}}]}
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/v1/relationships", lambda gateway: gateway.resellers()),
+        ("/v1/customers", lambda gateway: anext(gateway.customers_of("t"))),
+        (SUBSCRIPTIONS, lambda gateway: gateway.subscriptions_of(C)),
+        (QUERY, lambda gateway: anext(gateway.migrations(customer_id=C))),
+        (AVAILABILITIES, lambda gateway: gateway.create_cart(C, [LINE], partner_mpn_id=None, request_id="r")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_an_answer_that_is_no_use_is_named_by_the_ids_microsoft_finds_it_by(
+    server: PartnerCenterServer, gateway: PartnerCenterGateway, path: str, question: Any
+) -> None:
+    server.on("GET", path, NAMELESS)
+    error = await fault(question(gateway))
+    sent = server.asked[-1].headers
+    assert (error.request_id, error.correlation_id) == (sent["ms-requestid"], sent["ms-correlationid"])
+
+
+@pytest.mark.parametrize("damage", [{"quantity": "many"}, {"quantity": None}])
+async def test_what_is_held_stands_in_the_log_with_the_ids_of_its_answer(
+    server: PartnerCenterServer,
+    gateway: PartnerCenterGateway,
+    damage: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.on("GET", SUBSCRIPTIONS, Reply(200, {"items": [{**LEGACY, **damage}]}))
+    await gateway.subscriptions_of(C)
+    (said,) = [record.getMessage() for record in caplog.records if "is held" in record.getMessage()]
+    sent = server.asked[-1].headers
+    assert f"(request {sent['ms-requestid']}, correlation {sent['ms-correlationid']})" in said
+
+
 async def test_a_successor_that_cannot_be_read_still_says_whom_it_succeeds(
     server: PartnerCenterServer, gateway: PartnerCenterGateway
 ) -> None:

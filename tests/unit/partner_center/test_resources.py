@@ -446,8 +446,13 @@ async def test_a_page_that_comes_twice_ends_the_walk(
     server: PartnerCenterServer, client: PartnerCenterClient
 ) -> None:
     server.on("GET", "/v1/customers", Reply(200, {"items": [{"id": "a"}], "continuationToken": "t1"}))
-    with pytest.raises(Broken, match="twice"):
+    with pytest.raises(Broken, match="twice") as raised:
         await last(client.customers.pages())
+    sent = server.asked[-1].headers
+    assert (raised.value.request_id, raised.value.correlation_id) == (
+        sent["ms-requestid"],
+        sent["ms-correlationid"],
+    )
 
 
 async def test_migrations_are_walked_by_header(

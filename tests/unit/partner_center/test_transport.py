@@ -177,6 +177,17 @@ async def test_waits_grow_while_microsoft_goes_on_to_throttle(
     assert naps.taken == [1.0, 2.0, 9.0]
 
 
+@pytest.mark.parametrize(("told", "waits"), [("9", [9.0, 18.0, 36.0]), ("57", [57.0, 60.0, 60.0])])
+async def test_waits_grow_also_when_microsoft_says_the_same_again(
+    server: PartnerCenterServer, transport: Transport, naps: Naps, told: str, waits: list[float]
+) -> None:
+    again = Reply(429, {"statusCode": 429}, {"Retry-After": told})
+    server.on("GET", "/v1/customers/c1", again, again, again, Reply(200, {"id": "c1"}))
+    await transport.send(READ)
+
+    assert naps.taken == waits
+
+
 async def test_a_throttled_read_that_would_wait_too_long_is_handed_up(
     server: PartnerCenterServer, transport: Transport, naps: Naps
 ) -> None:
@@ -279,7 +290,7 @@ class OneCallOnly:
 
     def __init__(self) -> None:
         self.taken: list[str] = []
-        self.told: list[float | None] = []
+        self.told: list[tuple[float | None, str | None]] = []
 
     async def take(self, call: Call) -> None:
         if self.taken:
@@ -287,7 +298,7 @@ class OneCallOnly:
         self.taken.append(call.operation)
 
     async def throttled(self, call: Call, retry_after_seconds: float | None) -> None:
-        self.told.append(retry_after_seconds)
+        self.told.append((retry_after_seconds, call.correlation_id))
 
 
 async def test_every_send_takes_from_the_budget_and_a_429_is_told_to_it(
@@ -300,7 +311,7 @@ async def test_every_send_takes_from_the_budget_and_a_429_is_told_to_it(
         error = await refusal(transport, READ)
 
     assert len(server.asked) == 1
-    assert budget.told == [1.0]
+    assert budget.told == [(1.0, server.asked[0].headers["ms-correlationid"])]
     assert error.retry_after_seconds == 120
     assert error.request_id == server.asked[0].headers["ms-requestid"]
     assert error.correlation_id is not None  # of the call that did not leave

@@ -22,7 +22,8 @@ MICROSOFT_CUSTOMER_AGREEMENT = "MicrosoftCustomerAgreement"
 
 
 class MpaSignature(str, Enum):
-    """Three answers. Only `NOT_SIGNED` is an explicit negative about the signature."""
+    """Three answers. Only `NOT_SIGNED` is an explicit negative about the signature
+    (verify-indirect-reseller-mpa-status, 06/29/2022)."""
 
     SIGNED = "signed"
     NOT_SIGNED = "not_signed"
@@ -66,7 +67,8 @@ class DirectSignStatus(WireModel):
 
 
 class ContactForAgreement(RequestModel):
-    """The person at the customer who accepted; the phone number is optional."""
+    """The person at the customer who accepted; the phone number is optional
+    (confirm-customer-consent-customer-agreement, 07/28/2023)."""
 
     first_name: str
     last_name: str

@@ -7,6 +7,8 @@ from include.nce.partner_center.models.reading import Guid, Moment, WireModel
 
 
 class AuditDetail(WireModel):
+    """One changed property of a resource (get-a-record-of-partner-center-activity-by-user, 6/7/2022)."""
+
     key: str
     value: str | None = None
 

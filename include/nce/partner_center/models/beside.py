@@ -16,7 +16,8 @@ from include.nce.partner_center.models.subscriptions import BillingCycleText
 
 
 class ServiceCosts(WireModel):
-    """What one kind of invoice, or all of them, came to."""
+    """What one kind of invoice, or all of them, came to (get-a-customer-s-service-costs-summary,
+    06/16/2022)."""
 
     billing_start_date: Moment = None
     billing_end_date: Moment = None
@@ -31,7 +32,7 @@ class ServiceCosts(WireModel):
 
 
 class ServiceCostsOfInvoice(WireModel):
-    """`Recurring` or `OneTime`."""
+    """`Recurring` or `OneTime` (get-a-customer-s-service-costs-summary, 06/16/2022)."""
 
     invoice_type: str | None = None
     summary: ServiceCosts | None = None
@@ -59,12 +60,15 @@ class ServiceRequest(WireModel):
 
 
 class TransitionError(WireModel):
+    """Why not (transition-a-new-commerce-subscription, 7/14/2023)."""
+
     code: int
     description: str = ""
 
 
 class TransitionTypeEligibility(WireModel):
-    """`transition_only` or `transition_with_license_transfer`."""
+    """`transition_only` or `transition_with_license_transfer` (transition-a-new-commerce-subscription,
+    7/14/2023)."""
 
     is_eligible: bool
     transition_type: str | None = None
@@ -72,7 +76,7 @@ class TransitionTypeEligibility(WireModel):
 
 
 class TransitionTargetEligibility(WireModel):
-    """May an existing subscription take the seats?"""
+    """May an existing subscription take the seats (transition-a-new-commerce-subscription, 7/14/2023)?"""
 
     is_eligible: bool
     subscription_id: Guid | None = None
@@ -96,7 +100,8 @@ class TransitionEligibility(WireModel):
 
 
 class TransitionEvent(WireModel):
-    """`Conversion` or `LicenseReassignment`: Started, InProgress, Completed or Failed."""
+    """`Conversion` or `LicenseReassignment`: Started, InProgress, Completed or Failed (get-transitions,
+    03/13/2023)."""
 
     name: str | None = None
     status: str | None = None

@@ -10,11 +10,13 @@ from pydantic import Field
 from include.nce.partner_center.models.links import Attributes, Details, Links
 from include.nce.partner_center.models.orders import Order, Pricing
 from include.nce.partner_center.models.reading import (
+    UNTRACED,
     Guid,
     Moment,
     RequestModel,
     SentMoment,
     Text,
+    Trace,
     WireModel,
     known_text,
 )
@@ -22,6 +24,8 @@ from include.nce.partner_center.models.subscriptions import BillingCycleText
 
 
 class CartStatus(str, Enum):
+    """Open, or checked out (cart-resources, 08/23/2023)."""
+
     ACTIVE = "Active"
     ORDERED = "Ordered"
 
@@ -39,17 +43,21 @@ class CartError(WireModel):
 
 class Participant(RequestModel):
     """`transaction_reseller` names the reseller's PartnerID; `additional_transaction_reseller` up to five
-    more."""
+    more (cart-resources, 08/23/2023)."""
 
     key: str
     value: str
 
 
 class RenewsTo(RequestModel):
+    """The term that follows the first one (cart-resources, 08/23/2023)."""
+
     term_duration: str
 
 
 class CartLineItem(WireModel):
+    """One line of a cart as it was taken (cart-resources, 08/23/2023)."""
+
     id: Text | None = None
     catalog_item_id: Guid
     quantity: int
@@ -85,6 +93,8 @@ class Cart(WireModel):
 
 
 class CartLineRequest(RequestModel):
+    """One line that is wanted (create-a-cart, 12/09/2022)."""
+
     id: int | None = None
     catalog_item_id: str
     quantity: int
@@ -100,7 +110,7 @@ class CartLineRequest(RequestModel):
 
 class CartRequest(RequestModel):
     """Body of create cart. The attestation speaks for the reseller data of every line; where it is enforced
-    and missing, the answer is 400/900206."""
+    and missing, the answer is 400/900206 (create-a-cart, 12/09/2022)."""
 
     line_items: list[CartLineRequest]
     partner_on_record_attestation_accepted: bool | None = Field(
@@ -109,7 +119,7 @@ class CartRequest(RequestModel):
 
 
 class OrderError(WireModel):
-    """One group of lines that could not be ordered."""
+    """One group of lines that could not be ordered (checkout-a-cart, 12/10/2022)."""
 
     order_group_id: Text | None = None
     code: Text | None = None
@@ -123,10 +133,10 @@ class CartCheckoutResult(WireModel):
     order_errors: tuple[OrderError, ...] = ()
 
     @classmethod
-    def read(cls, payload: Any) -> CartCheckoutResult:
+    def read(cls, payload: Any, trace: Trace = UNTRACED) -> CartCheckoutResult:
         """The page shows both forms: the two lists, and an order that stands alone."""
         if isinstance(payload, dict):
             keys = {str(key).lower() for key in payload}
             if "id" in keys and not keys & {"orders", "ordererrors"}:
-                return super().read({"orders": [payload]})
-        return super().read(payload)
+                return super().read({"orders": [payload]}, trace)
+        return super().read(payload, trace)

@@ -39,11 +39,15 @@ class Sku(WireModel):
 
 
 class Currency(WireModel):
+    """The currency of an availability's prices (product-resources, 12/09/2022)."""
+
     code: str | None = None
     symbol: str | None = None
 
 
 class Term(WireModel):
+    """A term and billing cycle in which something is sold (product-resources, 12/09/2022)."""
+
     id: str | None = None
     duration: str | None = None
     description: str | None = None

@@ -11,6 +11,8 @@ from include.nce.partner_center.models.reading import Guid, Moment, RequestModel
 
 
 class RelationshipToPartner(str, Enum):
+    """What we are to the customer (customer-resources, 07/28/2023)."""
+
     UNKNOWN = "unknown"
     RESELLER = "reseller"
     ADVISOR = "advisor"
@@ -33,6 +35,8 @@ class CompanyProfile(WireModel):
 
 
 class BillingProfile(WireModel):
+    """Whom the customer names for its bills (customer-resources, 07/28/2023)."""
+
     id: Guid | None = None
     first_name: str | None = None
     last_name: str | None = None
@@ -78,6 +82,8 @@ class CustomerFilter(RequestModel):
 
 
 class QualificationKind(str, Enum):
+    """What a customer may be qualified as (get-customer-qualification-asynchronous, 07/28/2023)."""
+
     NONE = "None"
     EDUCATION = "Education"
     NONPROFIT = "Nonprofit"
@@ -86,6 +92,8 @@ class QualificationKind(str, Enum):
 
 
 class QualificationVetting(str, Enum):
+    """How far Microsoft's look at it has come (get-customer-qualification-asynchronous, 07/28/2023)."""
+
     APPROVED = "Approved"
     IN_REVIEW = "InReview"
     DENIED = "Denied"

@@ -10,8 +10,8 @@ from include.nce.partner_center.models.reading import Text, WireModel
 
 
 class Link(WireModel):
-    """Where a related resource is: `uri` is relative to `/v1`, sometimes with that prefix, sometimes
-    without."""
+    """Where a related resource is: `uri` is relative to `/v1`, sometimes with that prefix, sometimes without
+    (customer-resources, 07/28/2023)."""
 
     uri: str | None = None
     method: str = "GET"
@@ -24,13 +24,16 @@ Details = Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
 class Attributes(WireModel):
-    """`etag` is carried by legacy subscriptions, orders and billing profiles; NCE examples have none."""
+    """`etag` is carried by legacy subscriptions, orders and billing profiles; NCE examples have none
+    (subscription-resources, 06/26/2023)."""
 
     object_type: str | None = None
     etag: str | None = None
 
 
 class Address(WireModel):
+    """A postal address (customer-resources, 07/28/2023)."""
+
     country: str | None = None
     region: str | None = None
     city: str | None = None
@@ -44,6 +47,8 @@ class Address(WireModel):
 
 
 class Contact(WireModel):
+    """A person (get-confirmation-of-customer-agreement, 07/28/2023)."""
+
     first_name: str | None = None
     last_name: str | None = None
     email: str | None = None

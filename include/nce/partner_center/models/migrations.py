@@ -78,7 +78,8 @@ class NewCommerceMigration(WireModel):
 
 
 class AddOnMigrationRequest(RequestModel):
-    """One add-on of a bundle: a flat list, never nested. What is left out is taken over from legacy."""
+    """One add-on of a bundle: a flat list, never nested. What is left out is taken over from legacy
+    (create-migration, 10/13/2023)."""
 
     current_subscription_id: str
     term_duration: str | None = None
@@ -97,6 +98,8 @@ class MigrationRequest(AddOnMigrationRequest):
 
 
 class MigrationEventName(str, Enum):
+    """The steps Microsoft tells of (get-migration-events, 09/22/2023)."""
+
     MIGRATION_STARTED = "MigrationStarted"
     SUBSCRIPTION_CREATED = "NewCommerceSubscriptionCreated"
     SUBSCRIPTION_PROVISIONED = "NewCommerceSubscriptionProvisioned"
@@ -147,6 +150,8 @@ class MigrationSchedule(WireModel):
 
 
 class AddOnSchedule(WireModel):
+    """One add-on of a bundle that is to migrate later (schedule-a-new-commerce-migration, 07/24/2023)."""
+
     current_subscription_id: Guid
     quantity: int | None = None
     billing_cycle: str | None = None

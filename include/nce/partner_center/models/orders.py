@@ -21,7 +21,8 @@ from include.nce.partner_center.models.subscriptions import BillingCycleText
 
 
 class OrderStatus(str, Enum):
-    """How the spaced ones are spelled on the wire is not documented: blanks, `_` and case do not matter."""
+    """How the spaced ones are spelled on the wire is not documented: blanks, `_` and case do not matter
+    (get-an-order-by-id, 06/13/2022)."""
 
     UNKNOWN = "unknown"
     COMPLETED = "completed"
@@ -37,7 +38,7 @@ class OrderStatus(str, Enum):
 
 
 class Pricing(WireModel):
-    """Amounts in the currency of the cart or order."""
+    """Amounts in the currency of the cart or order (cart-resources, 08/23/2023)."""
 
     list_price: float | None = None
     discounted_price: float | None = None
@@ -47,6 +48,8 @@ class Pricing(WireModel):
 
 
 class OrderLineItem(WireModel):
+    """One line of an order (get-an-order-by-id, 06/13/2022)."""
+
     line_item_number: int | None = None
     offer_id: Guid | None = None
     subscription_id: Guid | None = None
@@ -86,6 +89,8 @@ class Order(WireModel):
 
 
 class OrderLineRequest(RequestModel):
+    """One line that is wanted (create-an-order, 12/09/2022)."""
+
     line_item_number: int
     offer_id: str
     quantity: int
@@ -111,6 +116,8 @@ class OrderRequest(RequestModel):
 
 
 class ProvisionedQuantity(WireModel):
+    """How many seats are how far (get-order-provisioning-status, 01/03/2023)."""
+
     quantity: int
     status: str | None = None
 

@@ -23,6 +23,8 @@ class MpnProfile(WireModel):
 
 
 class VettingStatus(str, Enum):
+    """How far Microsoft's look at the company has come (get-legal-business-profile, 6/16/2022)."""
+
     NONE = "none"
     PENDING = "pending"
     AUTHORIZED = "authorized"

@@ -10,11 +10,15 @@ from include.nce.partner_center.models.subscriptions import BillingCycleText
 
 
 class PromotionTerm(WireModel):
+    """A term and billing cycle to which the promotion applies (get-promotions, 08/23/2023)."""
+
     duration: str | None = None
     billing_cycle: BillingCycleText | None = None
 
 
 class RequiredProduct(WireModel):
+    """What a customer has to have for it (get-promotions, 08/23/2023)."""
+
     product_id: str
     sku_id: str | None = None
     term: PromotionTerm | None = None
@@ -34,6 +38,8 @@ class Promotion(WireModel):
 
 
 class PromotionEligibilityItem(RequestModel):
+    """One line that would be bought (verify-promotion-eligibility, 11/17/2022)."""
+
     id: int | None = None
     catalog_item_id: str
     quantity: int
@@ -43,12 +49,15 @@ class PromotionEligibilityItem(RequestModel):
 
 
 class PromotionEligibilityRequest(RequestModel):
+    """Body of the question (verify-promotion-eligibility, 11/17/2022)."""
+
     items: list[PromotionEligibilityItem]
 
 
 class PromotionEligibilityError(WireModel):
     """`type` is one of InvalidCatalogItemId, InvalidPromotion, PrerequisiteProductOwnership, RedemptionLimit,
-    SeatCount, OfferPurchasedPreviously, Term, NoPromotionsAvailable; seat limits come with SeatCount."""
+    SeatCount, OfferPurchasedPreviously, Term, NoPromotionsAvailable; seat limits come with SeatCount
+    (verify-promotion-eligibility, 11/17/2022)."""
 
     type: str | None = None
     description: str | None = None
@@ -58,6 +67,8 @@ class PromotionEligibilityError(WireModel):
 
 
 class PromotionEligibility(WireModel):
+    """The verdict on one promotion (verify-promotion-eligibility, 11/17/2022)."""
+
     promotion_id: str | None = None
     is_eligible: bool
     errors: tuple[PromotionEligibilityError, ...] = ()

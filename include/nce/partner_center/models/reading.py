@@ -124,11 +124,25 @@ def _names(kind: type[WireModel]) -> dict[str, str]:
 Wire = TypeVar("Wire", bound="WireModel")
 
 
+@dataclass(frozen=True)
+class Trace:
+    """The ids of the call that brought something, by which Microsoft finds it (headers, 6/7/2022)."""
+
+    request_id: str | None = None
+    correlation_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"request {self.request_id}, correlation {self.correlation_id}"
+
+
+UNTRACED = Trace()
+
+
 class WireModel(BaseModel):
     """A resource as Partner Center writes it: its names in camel case, ours in snake case.
 
     Keys are read in any case, null and "" count as absent, fields Microsoft adds are kept. The payload as it
-    came stays in `raw`, for sending the whole resource back.
+    came stays in `raw`, for sending the whole resource back, and the ids of its answer in `trace`.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="allow")
@@ -138,6 +152,7 @@ class WireModel(BaseModel):
     counts."""
 
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _trace: Trace = PrivateAttr(default=UNTRACED)
 
     @model_validator(mode="before")
     @classmethod
@@ -155,15 +170,20 @@ class WireModel(BaseModel):
         return tidy
 
     @classmethod
-    def read(cls: type[Wire], payload: Any) -> Wire:
+    def read(cls: type[Wire], payload: Any, trace: Trace = UNTRACED) -> Wire:
         """The resource in `payload`; raises pydantic's `ValidationError` when a field cannot be read."""
         resource = cls.model_validate(payload)
         resource._raw = payload if isinstance(payload, dict) else {}
+        resource._trace = trace
         return resource
 
     @property
     def raw(self) -> dict[str, Any]:
         return self._raw
+
+    @property
+    def trace(self) -> Trace:
+        return self._trace
 
 
 class RequestModel(BaseModel):
@@ -184,6 +204,7 @@ class Unreadable:
 
     payload: Any
     why: str
+    trace: Trace = field(default=UNTRACED, compare=False)
 
     @property
     def id(self) -> str:
@@ -204,6 +225,7 @@ class Collection(Generic[Wire]):
     items: list[Wire] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     continuation_token: str | None = None
+    trace: Trace = field(default=UNTRACED, compare=False)
 
     def __iter__(self) -> Iterator[Wire]:
         return iter(self.items)
@@ -213,7 +235,11 @@ class Collection(Generic[Wire]):
 
 
 def read_collection(
-    kind: type[Wire], payload: Any, *, continuation_token: str | None = None
+    kind: type[Wire],
+    payload: Any,
+    *,
+    continuation_token: str | None = None,
+    trace: Trace = UNTRACED,
 ) -> Collection[Wire]:
     """Reads `{"items": [...]}`, a bare array, or a lone item; raises ValueError for anything else.
 
@@ -226,10 +252,10 @@ def read_collection(
     broken: list[Unreadable] = []
     for entry in raw:
         try:
-            items.append(kind.read(entry))
+            items.append(kind.read(entry, trace))
         except ValidationError as error:
-            broken.append(Unreadable(entry, why_unreadable(kind, error)))
-    return Collection(items, broken, continuation_token or token)
+            broken.append(Unreadable(entry, why_unreadable(kind, error), trace))
+    return Collection(items, broken, continuation_token or token, trace)
 
 
 def _unwrap(payload: Any) -> tuple[list[Any], str | None]:

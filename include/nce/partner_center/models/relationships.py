@@ -11,7 +11,8 @@ from include.nce.partner_center.models.reading import Guid, RequestModel, Text, 
 
 
 class RelationshipState(str, Enum):
-    """`Active` is the only state the pages show; any other text stays as it is and is not active."""
+    """`Active` is the only state the pages show; any other text stays as it is and is not active
+    (retrieve-a-list-of-indirect-resellers, 6/17/2022)."""
 
     ACTIVE = "Active"
 
@@ -43,6 +44,8 @@ class RelationshipRequest(WireModel):
 
 
 class ResellerValidationRequest(RequestModel):
+    """The PartnerIDs that are asked about (validate-reseller-partner-of-record, June 2025)."""
+
     partner_ids: list[str]
 
 
@@ -59,4 +62,6 @@ class ResellerValidation(WireModel):
 
 
 class ResellerValidations(WireModel):
+    """One verdict a PartnerID (validate-reseller-partner-of-record, June 2025)."""
+
     validation_results: tuple[ResellerValidation, ...]

@@ -23,6 +23,8 @@ class SubscriptionStatus(str, Enum):
 
 
 class BillingCycle(str, Enum):
+    """How often a subscription is billed (subscription-resources, 06/26/2023)."""
+
     UNKNOWN = "unknown"
     MONTHLY = "monthly"
     ANNUAL = "annual"
@@ -33,6 +35,8 @@ class BillingCycle(str, Enum):
 
 
 class BillingType(str, Enum):
+    """What is billed (subscription-resources, 06/26/2023)."""
+
     NONE = "none"
     USAGE = "usage"
     LICENSE = "license"
@@ -40,6 +44,8 @@ class BillingType(str, Enum):
 
 
 class ContractType(str, Enum):
+    """How the right of use was acquired (subscription-resources, 06/26/2023)."""
+
     SUBSCRIPTION = "subscription"
     PRODUCT_KEY = "product_key"
     REDEMPTION_CODE = "redemption_code"
@@ -49,7 +55,7 @@ BillingCycleText = Annotated[BillingCycle | str, known_text(BillingCycle)]
 
 
 class ProductType(WireModel):
-    """Absent on legacy licences; `OnlineServicesNCE` on NCE ones."""
+    """Absent on legacy licences; `OnlineServicesNCE` on NCE ones (subscription-resources, 06/26/2023)."""
 
     id: str | None = None
     display_name: str | None = None
@@ -57,13 +63,15 @@ class ProductType(WireModel):
 
 
 class RefundOption(WireModel):
-    """`Full` or `Partial`, until when."""
+    """`Full` or `Partial`, until when (subscription-resources, 06/26/2023)."""
 
     type: str | None = None
     expires_at: Moment = None
 
 
 class RefundableSeats(WireModel):
+    """So many seats, until when (change-the-quantity-of-a-subscription, 10/10/2023)."""
+
     quantity: int
     allowed_until_date_time: Moment = None
 
@@ -76,6 +84,8 @@ class RefundableQuantity(WireModel):
 
 
 class NextTermProduct(WireModel):
+    """What the subscription is to become (create-scheduled-changes, 2/17/2023)."""
+
     product_id: str | None = None
     sku_id: str | None = None
     availability_id: str | None = None
@@ -172,6 +182,9 @@ class Subscription(WireModel):
 
 
 class ProvisioningState(str, Enum):
+    """Whether the service behind a subscription is there (get-subscription-provisioning-status,
+    11/29/2022)."""
+
     SUCCESS = "success"
     PENDING = "pending"
     FAILED = "failed"
