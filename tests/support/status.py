@@ -64,6 +64,7 @@ def _line(subscription: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "subscription": subscription,
         "customer": "22222222-2222-2222-2222-222222222222",
+        "customer_name": "Alfa S.r.l.",
         "offer_id": "91fd106f-4b2c-4938-95ac-f54f74e9a239",
         "offer_name": "Office 365 E1",
         "seats": 10,

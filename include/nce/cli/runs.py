@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,8 +105,12 @@ async def start(
                 ledger, name, named, enrolled, [o.value for o in outcome or ()], existing
             )
     strangers = [partner for partner in named if partner not in enrolled]
-    if enrolled and strangers:
-        remark(f"Not enrolled yet, looked up in the roster: {', '.join(strangers)}.")
+    for stranger in strangers if enrolled else ():
+        near = get_close_matches(stranger, sorted(enrolled), n=1)
+        remark(
+            f"{stranger} is not enrolled yet and is looked up in the roster."
+            + (f" Or did you mean {near[0]}?" if near else "")
+        )
     if would_do:
         ask(would_do, yes=yes)
     _start_campaign(

@@ -244,9 +244,17 @@ def _counts(totals: Mapping[SubscriptionClass, int]) -> str:
 
 def _show_subscriptions(subscriptions: Sequence[SubscriptionStatus]) -> None:
     print_table(
-        ("SUBSCRIPTION", "OFFER", "SEATS", "TERM END (UTC)", "CLASS", "REASON"),
+        ("SUBSCRIPTION", "CUSTOMER", "OFFER", "SEATS", "TERM END (UTC)", "CLASS", "REASON"),
         [
-            (s.subscription, s.offer_name, str(s.seats), in_utc(s.term_end_at), s.klass.value, _why(s))
+            (
+                s.subscription,
+                s.customer_name or "-",
+                s.offer_name,
+                str(s.seats),
+                in_utc(s.term_end_at),
+                s.klass.value,
+                _why(s),
+            )
             for s in subscriptions
         ],
     )

@@ -122,7 +122,7 @@ def classify(survey: Survey) -> list[Verdict]:
     """One verdict for each subscription, add-ons after their base."""
     by_id = {s.subscription_id: s for s in survey.subscriptions}
     verdicts: list[Verdict] = [
-        Verdict(s, SubscriptionClass.NOT_LEGACY, f"{_KIND_WORDS[s.kind]}: not part of this campaign.")
+        Verdict(s, SubscriptionClass.NOT_LEGACY, _NOT_LEGACY[s.kind])
         for s in survey.subscriptions
         if not s.is_legacy
     ]
@@ -142,11 +142,10 @@ def candidates(survey: Survey) -> list[Verdict]:
     ]
 
 
-_KIND_WORDS = {
-    SubscriptionKind.NCE: "New Commerce subscription",
-    SubscriptionKind.AZURE: "Azure subscription",
-    SubscriptionKind.SOFTWARE: "Software or marketplace subscription",
-    SubscriptionKind.LEGACY: "Legacy subscription",
+_NOT_LEGACY = {
+    SubscriptionKind.NCE: "New Commerce already: nothing to convert.",
+    SubscriptionKind.AZURE: "Azure subscription: not part of this campaign.",
+    SubscriptionKind.SOFTWARE: "Software or marketplace subscription: not part of this campaign.",
 }
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from sqlalchemy import ColumnElement, Text, case, cast, func, or_, select, true
+from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -28,6 +28,7 @@ from include.nce.ledger.policy import find_partner, latest_number
 from include.nce.ledger.tables import (
     CheckRow,
     ConversionRow,
+    CustomerRow,
     OptOutRulingRow,
     PartnerRow,
     PlanLineRow,
@@ -71,6 +72,7 @@ class SubscriptionStatus(Report):
 
     subscription: str = Field(description="Id of the subscription the line is about.")
     customer: str = Field(description="Tenant id of the end customer.")
+    customer_name: str | None = Field(description="Its name; null when Partner Center gave none.")
     offer_id: str = Field(description="Microsoft's id of the legacy offer.")
     offer_name: str = Field(description="Microsoft's name of it.")
     seats: int = Field(description="Seats of legacy when it was planned.")
@@ -321,24 +323,33 @@ async def _lines(
     session: AsyncSession, plan_ids: Sequence[int]
 ) -> dict[int | None, list[SubscriptionStatus]]:
     query = (
-        select(PlanLineRow, ConversionRow)
+        select(PlanLineRow, ConversionRow, CustomerRow.name)
+        .join(PlanRow, PlanRow.plan_id == PlanLineRow.plan_id)
         .outerjoin(ConversionRow, ConversionRow.conversion_id == PlanLineRow.conversion_id)
+        .outerjoin(
+            CustomerRow,
+            and_(
+                CustomerRow.campaign == PlanRow.campaign,
+                CustomerRow.partner == PlanRow.partner,
+                CustomerRow.customer_id == PlanLineRow.customer_id,
+            ),
+        )
         .where(PlanLineRow.plan_id.in_(plan_ids))
         .order_by(PlanLineRow.plan_id, PlanLineRow.position)
     )
     rows = (await session.execute(query)).tuples().all()
-    cases = await open_cases_about(session, [line.subscription_id for line, _ in rows])
+    cases = await open_cases_about(session, [line.subscription_id for line, *_ in rows])
     found: dict[int | None, list[SubscriptionStatus]] = {}
-    for line, conversion in rows:
+    for line, conversion, customer_name in rows:
         case = cases.get(line.subscription_id)
         found.setdefault(line.plan_id, []).append(
-            _subscription_status(line, conversion, undo_case=case.case_id if case else None)
+            _subscription_status(line, conversion, customer_name, undo_case=case.case_id if case else None)
         )
     return found
 
 
 def _subscription_status(
-    line: PlanLineRow, conversion: ConversionRow | None, *, undo_case: int | None
+    line: PlanLineRow, conversion: ConversionRow | None, customer_name: str | None, *, undo_case: int | None
 ) -> SubscriptionStatus:
     klass, reason, owner, remedy = line.klass, line.reason, line.owner, line.remedy
     nce_subscription = line.nce_subscription_id
@@ -354,6 +365,7 @@ def _subscription_status(
         {
             "subscription": line.subscription_id,
             "customer": line.customer_id,
+            "customer_name": customer_name,
             "offer_id": line.offer_id,
             "offer_name": line.offer_name,
             "seats": line.legacy_seats,

@@ -25,7 +25,7 @@ def test_a_budget_that_nobody_used_is_said_in_a_sentence(blank_desk: Desk) -> No
 def test_the_table_tells_used_left_and_waiting(blank_desk: Desk) -> None:
     blank_desk.ledger(_twelve_calls_and_a_429)
     lines = blank_desk.nce("budget").stdout.splitlines()
-    assert lines[1].split()[:10] == ["resources", CUSTOMER, "10", "in", "60", "s", "10", "0", "2", "62"]
+    assert lines[1].split()[:10] == ["resources", CUSTOMER, "10", "in", "60", "s", "10", "0", "2", "67"]
     assert lines[2].split()[:7] == ["unpublished", "provider", "-", "0", "-", "0", "-"]
 
 

@@ -92,8 +92,13 @@ def test_patience_ends_the_waiting_not_the_run(desk: Desk, airflow: FakeAirflow)
 
 def test_a_partner_that_is_not_enrolled_yet_is_left_to_the_roster(desk: Desk, airflow: FakeAirflow) -> None:
     done = desk.nce("start", "bianchi", "--yes")
-    assert done.stderr == "Not enrolled yet, looked up in the roster: bianchi.\n"
+    assert done.stderr == "bianchi is not enrolled yet and is looked up in the roster.\n"
     assert airflow.started[0]["conf"]["partners"] == ["bianchi"]
+
+
+def test_a_name_that_is_nearly_an_enrolled_one_is_said_before_it_is_started(desk: Desk) -> None:
+    done = desk.nce("start", "rosi", "--yes")
+    assert "rosi is not enrolled yet and is looked up in the roster. Or did you mean rossi?" in done.stderr
 
 
 def test_a_backfill_says_what_exists_before_it_starts_it_again(desk: Desk, airflow: FakeAirflow) -> None:

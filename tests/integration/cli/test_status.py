@@ -83,7 +83,7 @@ def test_subscriptions_can_be_left_out_of_the_document(running_desk: Desk) -> No
 
 def test_one_partner_is_shown_down_to_its_subscriptions(running_desk: Desk) -> None:
     shown = running_desk.nce("status", "--partner", "rossi").stdout
-    assert f"{guid('held')}  Business Basic  5      2022-07-20 08:00  held   Auto-renew is off." in shown
+    assert f"{guid('held')}  -         Business Basic  5      2022-07-20 08:00  held   Auto-renew" in shown
     assert "check_mpa  ✗  The Microsoft Partner Agreement is not signed." in shown
 
 

@@ -13,6 +13,7 @@ from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
 from include.nce.domain.readiness import Owner
+from include.nce.domain.subscription import Customer
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.ledger.tables import DecisionKind
 from tests.integration.ledger.scene import (
@@ -46,6 +47,7 @@ async def test_the_status_has_the_promised_shape(postgres_ledger):
     await postgres_ledger.record_finding(RUN, missing(), at=AT)
     ruling = rule_on([OptOut("rossi", AT, "anna", CUSTOMER)], LATER)
     await postgres_ledger.record_opt_out_ruling(RUN, ruling, at=AT)
+    await postgres_ledger.record_survey(RUN, [], [Customer(CUSTOMER, "Alfa S.r.l.")], at=AT)
     await planned(postgres_ledger, held("one"))
     await postgres_ledger.close_run(RUN, "blocked", "MPA is missing.", at=LATER)
     status = await postgres_ledger.status(CAMPAIGN, with_subscriptions=True)
@@ -83,6 +85,7 @@ async def test_the_status_has_the_promised_shape(postgres_ledger):
                     {
                         "subscription": guid("one"),
                         "customer": CUSTOMER,
+                        "customer_name": "Alfa S.r.l.",
                         "offer_id": subscription("one").offer_id,
                         "offer_name": "Business Basic",
                         "seats": 5,
