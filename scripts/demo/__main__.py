@@ -15,7 +15,7 @@ from rich.console import Console
 
 from scripts.demo.rehearsal import Rehearsal
 from scripts.stack.errors import StackError
-from scripts.stack.installation import ROLES, Installation
+from scripts.stack.installation import Installation
 from scripts.stack.stack import Stack
 
 DEFAULT_MINUTES = 15.0
@@ -38,9 +38,7 @@ def demo(
         _absolute(roster) if roster else None,
     )
     as_expected = rehearsal.run()
-    print(f"Airflow goes on at {stack.installation.airflow_url}")
-    for user, role in ROLES.items():
-        print(f"  {user} ({role}): password {stack.installation.secrets.passwords[user]}")
+    print(*stack.installation.logins, sep="\n")
     print("`make down` stops everything, `make reset` deletes it.")
     raise typer.Exit(0 if as_expected else 1)
 

@@ -14,7 +14,7 @@ import typer
 
 from scripts.stack.errors import StackError
 from scripts.stack.installation import Installation
-from scripts.stack.stack import Stack
+from scripts.stack.stack import HEALTHY, Stack
 
 cli = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The stack of a rehearsal on this machine."
@@ -47,13 +47,19 @@ def reset() -> None:
 
 @cli.command()
 def status() -> None:
-    """Say what runs; exit code 1 when something does not."""
-    states = Stack(Installation.from_environment()).status()
+    """Say what runs, and who may log in; exit code 1 when only a part of it runs."""
+    stack = Stack(Installation.from_environment())
+    states = stack.status()
+    if not any(state.pid for state in states):
+        print("Nothing of the rehearsal runs; `make demo` starts it, or goes on where it stood.")
+        return
     for state in states:
         process = f"process {state.pid}" if state.pid else "-"
         log = os.path.relpath(state.log)
         print(f"{state.name:<14}{state.health:<22}{process:<16}{state.address:<24}{log}")
-    raise typer.Exit(0 if all(state.health == "healthy" for state in states) else 1)
+    if any(state.health != HEALTHY for state in states):
+        raise StackError("Not everything is well; `make demo` repairs it and goes on.")
+    print(*stack.installation.logins, sep="\n")
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -28,7 +28,7 @@ ROLES = {"admin": "admin", "operator": "op", "viewer": "viewer"}
 
 @dataclass(frozen=True)
 class Secrets:
-    """What is made once for an installation; only the passwords are ever printed, at the end of the demo."""
+    """What is made once for an installation; of it only the passwords are ever printed."""
 
     installation_id: str
     fernet_key: str
@@ -106,6 +106,14 @@ class Installation:
     def airflow_url(self) -> str:
         """Address of Airflow's pages and REST API."""
         return f"http://127.0.0.1:{self.airflow_port}"
+
+    @property
+    def logins(self) -> list[str]:
+        """Where Airflow is and who may log in, a line each: a rehearsal's, on this machine only."""
+        users = [
+            f"  {user} ({role}): password {self.secrets.passwords[user]}" for user, role in ROLES.items()
+        ]
+        return [f"Airflow is at {self.airflow_url}", *users]
 
     @property
     def simulator_url(self) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy.engine import make_url
 from include.nce.ledger import migrate
 from scripts.stack import airflow_settings, databases
 from scripts.stack.errors import StackError
-from scripts.stack.installation import Installation
+from scripts.stack.installation import CHECKOUT, Installation
 from scripts.stack.stack import AIRFLOW_SERVICES, Stack
 
 METADATA = make_url("postgresql+psycopg://postgres:geheim@127.0.0.1:5432/nce_airflow")
@@ -123,6 +123,26 @@ def test_what_is_down_is_told_part_by_part(stack: Stack) -> None:
         "simulator": "not running",
         **dict.fromkeys(AIRFLOW_SERVICES, "not running"),
     }
+
+
+def test_the_status_of_nothing_is_no_error_and_says_how_to_start(installation: Installation) -> None:
+    environment = {**os.environ, "NCE_LOCAL": str(installation.checkout / "empty")}
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.stack", "status"],
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "Nothing of the rehearsal runs; `make demo` starts it, or goes on where it stood.\n"
+    )
+
+
+def test_who_may_log_in_is_told_with_the_passwords(installation: Installation) -> None:
+    installation.make_folders()
+    address, *users = installation.logins
+    assert address == f"Airflow is at {installation.airflow_url}"
+    assert users[0] == f"  admin (admin): password {installation.secrets.passwords['admin']}"
+    assert len(users) == 3
 
 
 def test_secrets_are_made_once_and_readable_by_their_owner_only(installation: Installation) -> None:
