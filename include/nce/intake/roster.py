@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -40,6 +40,8 @@ COLUMNS = (
 )
 """What a roster may say. `name` and `tenant_id` must be there; the rest has the defaults of `Partner`."""
 
+_OWN = ("partner", "tenant_id", "mpn_id")
+"""What no two partners share."""
 _PUNCTUATION = re.compile(r"\s*([\[\],])?\s*")
 
 _WHAT_HELPS = {
@@ -67,14 +69,17 @@ def load_roster(text_or_bytes: str | bytes, *, name: str) -> list[Partner]:
         raise refused(name, None, None, "it lists no partner; write one row for each partner")
     faults = list(table.faults)
     partners: list[Partner] = []
-    lines: list[int] = []
+    own: list[tuple[int, Mapping[str, str | None]]] = []
     for row in table.rows:
+        fields = _fields(row)
         try:
-            partners.append(Partner.model_validate(_fields(row)))
-            lines.append(row.line)
+            partner = Partner.model_validate(fields)
+            partners.append(partner)
+            own.append((row.line, {field: getattr(partner, field) for field in _OWN}))
         except ValidationError as invalid:
             faults.extend(_sentences(invalid, row, name))
-    faults.extend(_duplicates(partners, lines, name))
+            own.append((row.line, {field: fields.get(field, "").lower() or None for field in _OWN}))
+    faults.extend(_duplicates(own, name))
     if faults:
         raise InputRefused(faults)
     return partners
@@ -110,11 +115,12 @@ def _sentences(invalid: ValidationError, row: Row, name: str) -> Iterator[str]:
             yield fault(name, row.line, field, f"'{row.cells.get(field or '', '')}' cannot be used; {what}")
 
 
-def _duplicates(partners: Sequence[Partner], lines: Sequence[int], name: str) -> Iterator[str]:
-    for field in ("partner", "tenant_id", "mpn_id"):
+def _duplicates(own: Sequence[tuple[int, Mapping[str, str | None]]], name: str) -> Iterator[str]:
+    """Rows with another fault count, too: one reading tells all there is to correct."""
+    for field in _OWN:
         first_line: dict[str, int] = {}
-        for partner, line in zip(partners, lines, strict=True):
-            value = getattr(partner, field)
+        for line, values in own:
+            value = values[field]
             if value is None:
                 continue
             if value in first_line:

@@ -132,6 +132,14 @@ def test_a_json_roster_is_read() -> None:
             id="no id",
         ),
         pytest.param(
+            f"name;tenant;mpn\nRossi;{ONE};7\nVerdi;{ONE.upper()};41-00\n",
+            [
+                "line 3, mpn_id: '41-00' cannot be used; write the local PartnerID, 1 to 10 digits.",
+                f"line 3, tenant_id: '{ONE}' is already on line 2; each partner has its own.",
+            ],
+            id="twice and wrong",
+        ),
+        pytest.param(
             f"name;tenant;mpn\nRossi;{ONE};7\n\nRossi;{ONE.upper()};7\n",
             [
                 "line 4, partner: 'rossi' is already on line 2; each partner has its own.",
