@@ -41,6 +41,8 @@ from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import Planned, plan_conversions
+from include.nce.steps.plan_undo import UndoWish, answer_undo, plan_undo
+from include.nce.steps.undo_conversion import undo_conversions
 from simulator.scenario import Scenario, load_scenario
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -165,6 +167,7 @@ async def test_every_partner_and_subscription_ends_as_the_story_says(
             for number in range(plan.batches):
                 await buy_nce(run, plan.plan_id, number, **tools, pause=no_pause)
         await finish(plans, world, tools)
+        await take_back(world, tools)
         status = await ledger.status(CAMPAIGN, with_subscriptions=True)
         packs = {name: await pack_of(ledger, name) for name in runs}
     assert differences(world.story, status) == []
@@ -236,6 +239,21 @@ async def finish(plans: dict[str, Planned], world: World, tools: dict[str, Any])
         if not plans:
             return
     raise AssertionError(f"still under way after nine days: {sorted(plans)}")
+
+
+async def take_back(world: World, tools: dict[str, Any]) -> None:
+    """What the provider takes back, each with a person's approval."""
+    of = {subscription.id: partner.id for partner, _, subscription in world.story.walk()}
+    for undo in world.story.undos:
+        run = f"{CAMPAIGN}__undo__{undo.subscription}"
+        wish = UndoWish(
+            CAMPAIGN, of[undo.subscription], undo.reason, undo.by, subscription_id=undo.subscription
+        )
+        planned = await plan_undo(run, wish, **tools)
+        await answer_undo(
+            run, planned.plan.hash, approved=True, who="test", ledger=tools["ledger"], clock=tools["clock"]
+        )
+        assert (await undo_conversions(run, **tools, pause=no_pause)).undone == 1
 
 
 def differences(story: Scenario, status: CampaignStatus) -> list[str]:

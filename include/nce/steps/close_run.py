@@ -57,7 +57,7 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     parts = []
     if own_failures:
         parts.append(f"Failed: {', '.join(own_failures)}; look at the log of the first one, then clear it.")
-    parts.extend(f.sentence for f in blocking)
+    parts.extend(f.sentence for f in findings if f in blocking or (f.missing_customers and not opted_out))
     parts.extend(await _rejections(run, ledger))
     parts.extend(
         f"Subscription {line.legacy_id} is {line.state.value}: {line.reason.rstrip('.')}."
@@ -71,6 +71,8 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
     counted = Counter(classes.values())
     words = ", ".join(f"{counted[k]} {k.value}" for k in SubscriptionClass if counted[k])
     parts.append(f"Subscriptions: {words}." if words else "No subscriptions.")
+    if counted[SubscriptionClass.HELD] or counted[SubscriptionClass.NOT_ELIGIBLE]:
+        parts.append(f"Why, and who acts on each: nce status --partner {run.partner.partner}.")
     sentence = " ".join(parts)
     await ledger.close_run(run_id, outcome.value, sentence, at=now_at)
     return Closed(outcome, sentence)
