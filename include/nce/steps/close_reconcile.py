@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from include.nce.steps.brake import brake
 from include.nce.steps.list_partners import campaigns_to_compare
 from include.nce.steps.ports import Clock, CoverageSignals, ReconcileLedger, ReconcileTally
 
@@ -30,6 +31,8 @@ async def close_reconcile(
 ) -> Compared:
     """Says what the comparison came to; the run's note carries the same sentence.
 
+    A campaign whose brake is reached by what was found is stopped here, before anybody buys on.
+
     Red: a customer is without service or billed twice (zero or double coverage), a task failed, or not one
     partner could be compared. `nce findings` lists what to do, the worst first. Green: none of these; other
     findings may be open, and single partners may not have been compared: the sentence says how many. To look
@@ -45,7 +48,9 @@ async def close_reconcile(
         tally = await ledger.reconcile_tally(run_id, name, partners or None)
         red = red or _needs_somebody_today(tally)
         parts.append(f"{name}: {_told(tally)}")
-    return Compared(red, " ".join(parts) or "No campaign is open: nothing to compare.")
+        record = await brake(await ledger.campaign(name), ledger=ledger, now_at=await clock.now())
+        parts.append(record.sentence)
+    return Compared(red, " ".join(filter(None, parts)) or "No campaign is open: nothing to compare.")
 
 
 def _needs_somebody_today(tally: ReconcileTally) -> bool:

@@ -78,6 +78,18 @@ async def test_zero_or_double_coverage_is_red_with_the_count_and_the_first_partn
     ) in done.sentence
 
 
+async def test_a_campaign_with_a_brake_is_stopped_by_what_was_found(clock: FakeClock) -> None:
+    ledger = await ledger_with("verdi", brake={})
+    await compared(ledger, "verdi", gap(K.NCE_CANCELLED, G.ZERO))
+    done = await close(ledger, clock)
+    assert (await ledger.brake_record(CAMPAIGN)).stopped
+    assert "The campaign was stopped by its brake" in done.sentence
+
+    await ledger.release_campaign(CAMPAIGN, by="anna", reason="known", at=clock.now_at)
+    assert "stopped" not in (await close(ledger, clock)).sentence
+    assert not (await ledger.brake_record(CAMPAIGN)).stopped
+
+
 async def test_other_findings_are_told_and_stay_green(clock: FakeClock) -> None:
     ledger = await ledger_with("verdi")
     await compared(ledger, "verdi", gap(K.SEATS_SHORT, G.NONE))
