@@ -39,7 +39,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="module")
 def stage(full: bool) -> Iterator[CrashStage]:
     """An installation with a crowd, of which nothing runs yet; deleted after the module's last test."""
-    stage = CrashStage(crowd(170 if full else 12))
+    stage = CrashStage(crowd(260 if full else 12))
     _ON_STAGE.append(stage)
     try:
         yield stage
