@@ -162,7 +162,11 @@ async def test_a_lost_key_is_told_and_overwrites_nothing(engine: AsyncEngine) ->
     assert await store(engine, KEY).read() == {"refresh_token": TOKEN}
 
 
-@pytest.mark.parametrize("keys", ["", " , ", "not-a-key", f"{KEY},not-a-key"])
+@pytest.mark.parametrize(
+    "keys",
+    ["", " , ", "not-a-key", f"{KEY},not-a-key"],
+    ids=["empty", "commas", "no key", "a key and none"],
+)
 async def test_a_key_that_is_none_is_refused_without_being_repeated(engine: AsyncEngine, keys: str) -> None:
     with pytest.raises(InputRefused) as refused:
         store(engine, keys)
