@@ -22,7 +22,7 @@ reset: ## stop the rehearsal and delete its data
 	@.venv/bin/python -m scripts.stack reset
 
 test: ## run all tests, on two cores
-	@scripts/test -n 2 --dist loadgroup --no-loadscope-reorder
+	@scripts/test -n 2 --no-loadscope-reorder
 
 test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
 	@scripts/test tests/contract

@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _home = tempfile.mkdtemp(prefix="nce-tests-airflow-")
@@ -27,10 +29,20 @@ os.environ |= {
 pytest_plugins = ["tests.support.database"]
 
 
-@pytest.hookimpl(tryfirst=True)
+REAL_AIRFLOW = ("tests/e2e/", "tests/safety/test_crash_points.py")
+
+
+class OneAirflowAtATime(LoadScopeScheduling):
+    """Side by side (`-n 2`) one worker has every real Airflow, and the tests of a file stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "airflow" if nodeid.startswith(REAL_AIRFLOW) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneAirflowAtATime:
+    return OneAirflowAtATime(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (`-n 2`), one worker has every real Airflow and begins with it; a file stays together."""
-    for item in items:
-        airflow = item.get_closest_marker("e2e")
-        item.add_marker(pytest.mark.xdist_group("airflow" if airflow else item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    """What takes longest begins first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(REAL_AIRFLOW))

@@ -108,6 +108,12 @@ class TestEnding:
         assert played.ending.tasks[partner] == TASKS[partner]
         assert played.ending.runs[partner]["state"] == RUNS[partner]
 
+    def test_an_outstanding_check_ends_skipped_once_the_opt_out_is_ruled_on(self, played: Played) -> None:
+        row = next(each for each in played.ending.status["partners"] if each["partner"] == OPTED_OUT)
+        assert row["checks"]["check_mpa"]["answer"] == "missing"
+        assert row["checks"]["check_mpa"]["asked_at"] < "2022-07-01T06:00:00Z"
+        assert played.ending.tasks[OPTED_OUT]["check_mpa"] == "skipped"
+
     @pytest.mark.parametrize("partner", PARTNERS)
     def test_the_note_of_a_run_is_the_sentence_that_closed_it(self, played: Played, partner: str) -> None:
         row = next(each for each in played.ending.status["partners"] if each["partner"] == partner)
@@ -450,6 +456,7 @@ def _refused(stage: Stage, run_id: str, task_id: str, sentence: str, **conf: Any
     assert stage.run_ids() == runs
     log = stage.log(run_id, task_id, CAMPAIGN_DAG)
     assert re.search(sentence, log), log
+    assert re.search(sentence, str(stage.run(run_id, CAMPAIGN_DAG)["note"]))
     return log
 
 

@@ -27,6 +27,7 @@ from tests.e2e.story import (
     MIGRATIONS,
     MIXED,
     NAMES,
+    OPTED_OUT,
     ORDERS,
     OUTCOMES,
     PARTNERS,
@@ -96,6 +97,8 @@ def interrupted(stage: Stage) -> Interrupted:
             later="2022-07-02", clock="2022-07-01T12:00:00Z", back="2022-06-30",
         )  # fmt: skip
         until("the runs wait for the cut-over", lambda: _all_in(stage, "wait_for_cut_over", "deferred"))
+        # Its agreement is signed later on the campaign's clock, which jumps next.
+        until("the opt-out is ruled on", lambda: _all_in(stage, "check_mpa", "skipped", (OPTED_OUT,)))
         stage.simulator("POST", "faults", IN_FLIGHT)
         cut_over = _move_and_back(
             stage, "cut_over", NOT_OPTED_OUT,
