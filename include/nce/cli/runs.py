@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from difflib import get_close_matches
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,12 +25,15 @@ from include.nce.cli.surroundings import (
 from include.nce.domain.campaign import run_id as run_id_of
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.outcome import RunOutcome
+from include.nce.intake.roster import load_roster
+from include.nce.steps.enrol_partners import refuse_strangers
 
 if TYPE_CHECKING:
     from include.nce.cli.airflow_api import AirflowApi
     from include.nce.ledger.ledger import PostgresLedger
     from include.nce.ledger.reports import PartnerStatus
 
+PROJECT = Path(__file__).resolve().parents[3]
 CAMPAIGN_DAG = "nce_campaign"
 PARTNER_DAG = "nce_partner_migration"
 
@@ -97,20 +100,14 @@ async def start(
         raise InputRefused(faults)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        await ledger.campaign(name)
+        roster = (await ledger.campaign(name)).roster
         enrolled = {partner.partner for partner in await ledger.partners(name)}
+        _look_up(name, roster, [partner for partner in named if partner not in enrolled])
         would_do = ""
         if mode is Mode.APPLY:
             would_do = await _would_do(
                 ledger, name, named, enrolled, [o.value for o in outcome or ()], existing
             )
-    strangers = [partner for partner in named if partner not in enrolled]
-    for stranger in strangers if enrolled else ():
-        near = get_close_matches(stranger, sorted(enrolled), n=1)
-        remark(
-            f"{stranger} is not enrolled yet and is looked up in the roster."
-            + (f" Or did you mean {near[0]}?" if near else "")
-        )
     if would_do:
         ask(would_do, yes=yes)
     _start_campaign(
@@ -144,6 +141,17 @@ async def backfill(
         say(_what_exists(status))
     ask(would_do, yes=yes)
     _start_campaign(name, "backfill", named, Mode.APPLY, Existing.RERUN, [], wait=wait, patience=patience)
+
+
+def _look_up(campaign: str, roster: str, strangers: Sequence[str]) -> None:
+    """Refuse who is not in the campaign's roster where that lies on this machine; else Airflow looks."""
+    if not strangers:
+        return
+    file = PROJECT / roster
+    if not roster or "://" in roster or not file.is_file():
+        remark(f"Not enrolled yet, looked up in the roster: {', '.join(strangers)}.")
+        return
+    refuse_strangers(campaign, load_roster(file.read_bytes(), name=roster), strangers)
 
 
 async def _would_do(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from include.nce.cli import airflow_api, runs
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
-from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid
+from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, campaign, due, guid
 from tests.support.airflow_api import PASSWORD, FakeAirflow
 
 
@@ -92,13 +93,34 @@ def test_patience_ends_the_waiting_not_the_run(desk: Desk, airflow: FakeAirflow)
 
 def test_a_partner_that_is_not_enrolled_yet_is_left_to_the_roster(desk: Desk, airflow: FakeAirflow) -> None:
     done = desk.nce("start", "bianchi", "--yes")
-    assert done.stderr == "bianchi is not enrolled yet and is looked up in the roster.\n"
+    assert done.stderr == "Not enrolled yet, looked up in the roster: bianchi.\n"
     assert airflow.started[0]["conf"]["partners"] == ["bianchi"]
 
 
-def test_a_name_that_is_nearly_an_enrolled_one_is_said_before_it_is_started(desk: Desk) -> None:
-    done = desk.nce("start", "rosi", "--yes")
-    assert "rosi is not enrolled yet and is looked up in the roster. Or did you mean rossi?" in done.stderr
+@pytest.fixture
+def rostered(desk: Desk, tmp_path: Path) -> Desk:
+    """The campaign names a roster that lies on this machine."""
+    roster = tmp_path / "partners.csv"
+    rows = [f"{name};{name.title()} S.r.l.;{guid(f'tenant {name}')}" for name in ("rossi", "bianchi")]
+    roster.write_text("\n".join(["partner;name;tenant_id", *rows]))
+    desk.ledger(lambda ledger: ledger.import_campaign(campaign(roster=str(roster)), "anna", "a roster"))
+    return desk
+
+
+def test_a_mistyped_partner_is_refused_before_anything_is_started(
+    rostered: Desk, airflow: FakeAirflow
+) -> None:
+    done = rostered.nce("start", "rossi", "biancho", "--yes")
+    assert (done.exit_code, done.stderr) == (
+        2, f"Partner biancho is not in the roster of {CAMPAIGN}. Did you mean bianchi?\n",
+    )  # fmt: skip
+    assert airflow.started == []
+
+
+def test_a_partner_that_joined_the_roster_later_is_started(rostered: Desk, airflow: FakeAirflow) -> None:
+    done = rostered.nce("start", "bianchi", "--yes")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert airflow.started[0]["conf"]["partners"] == ["bianchi"]
 
 
 def test_a_backfill_says_what_exists_before_it_starts_it_again(desk: Desk, airflow: FakeAirflow) -> None:
