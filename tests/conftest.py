@@ -29,6 +29,7 @@ os.environ |= {
 pytest_plugins = ["tests.support.database"]
 
 
+BEHIND = 10
 REAL_AIRFLOW = ("tests/e2e/", "tests/safety/test_crash_points.py")
 
 
@@ -41,6 +42,13 @@ class OneAirflowAtATime(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneAirflowAtATime:
     return OneAirflowAtATime(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A real Airflow keeps time: beside one, everything else stands back."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(REAL_AIRFLOW):
+        os.nice(BEHIND - os.nice(0))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
