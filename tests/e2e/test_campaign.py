@@ -264,7 +264,9 @@ class TestReconcile:
             "list_partners", "reconcile_partners[0]", "close_reconcile",
         }  # fmt: skip
 
-    def test_what_a_person_did_in_the_portal_is_red_until_it_is_put_right(self, played: Played) -> None:
+    def test_what_a_person_did_in_the_portal_is_red_and_stops_the_campaign_until_it_is_put_right(
+        self, played: Played
+    ) -> None:
         stage, about = played.stage, (CUSTOMERS["rifugi"], LEGACY["rifugi/e3"])
         act_on_nce(stage, "suspend", *about)
         try:
@@ -274,6 +276,8 @@ class TestReconcile:
             [found] = json.loads(stage.nce("findings", "--json"))["findings"]
         finally:
             act_on_nce(stage, "reactivate", *about)
+            stage.nce("campaign", "release", "--reason", "it is put right", "--by", "anna")
+        assert "The campaign was stopped by its brake" in note
         assert f"1 subscription without coverage, 0 covered twice, at {CONVERTED}: act today" in note
         tasks = stage.tasks("suspended", RECONCILE_DAG)
         assert (tasks["reconcile_partners[0]"], tasks["close_reconcile"]) == ("success", "failed")
