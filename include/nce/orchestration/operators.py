@@ -17,7 +17,7 @@ from airflow.triggers.base import StartTriggerArgs
 from include.nce.domain.approval import SHORT_HASH
 from include.nce.domain.errors import InputRefused, PartnerCenterFault
 from include.nce.domain.readiness import Check
-from include.nce.orchestration.retry_policy import RetryWhatTimeHelps
+from include.nce.orchestration.retry_policy import RetryWhatTimeHelps, with_who_acts
 
 _GREY, _VIOLET, _BLUE, _ORANGE = "#e8eaed", "#ede0f7", "#dbeafe", "#fde8d0"
 
@@ -114,7 +114,7 @@ class _FirstStep(_Step):
             return super().execute(context)
         except (InputRefused, PartnerCenterFault) as refused:
             # Another try takes it away again.
-            context["ti"].xcom_push(key="sentence", value=f"failed: {refused}")
+            context["ti"].xcom_push(key="sentence", value=f"failed: {with_who_acts(refused)}")
             raise
 
 

@@ -76,7 +76,13 @@ def _about(fault: PartnerCenterFault) -> RetryDecision:
         )
     if helps in (FailureClass.LOOK_FIRST, FailureClass.RECONCILE):
         return RetryDecision.retry(timedelta(seconds=SOON_SECONDS), fault.sentence)
-    return RetryDecision.fail(f"{fault.sentence} {_WHO[helps]}")
+    return RetryDecision.fail(with_who_acts(fault))
+
+
+def with_who_acts(error: InputRefused | PartnerCenterFault) -> str:
+    """The error's sentence, and who acts where that is somebody else than whoever entered something."""
+    who = _WHO.get(error.failure_class) if isinstance(error, PartnerCenterFault) else None
+    return f"{error} {who}" if who else str(error)
 
 
 # Imported when a task has failed: the files of the DAGs are read every few seconds.

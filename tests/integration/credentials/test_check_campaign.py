@@ -55,9 +55,9 @@ def refused(**conf: Any) -> str:
     instance = Instance()
     with pytest.raises((InputRefused, PartnerCenterFault)) as refusal:
         check(instance, **conf)
-    assert instance.note == f"failed: {refusal.value}"
     decision = RetryWhatTimeHelps().evaluate(refusal.value, try_number=1, max_tries=3)
     assert decision.action is RetryAction.FAIL
+    assert instance.note == f"failed: {str(decision.reason).removesuffix(' Trying again does not help.')}"
     return str(decision.reason)
 
 
