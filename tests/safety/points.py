@@ -23,6 +23,8 @@ KILLS: dict[Kill, str] = {
 }
 SERVICES: tuple[Kill, ...] = ("triggerer", "scheduler", "postgres")
 """Killed for everybody at once, and started again by the programs of the stack."""
+OUTAGES: tuple[Kill, ...] = ("scheduler", "postgres")
+"""Killed only where Microsoft has done something and nobody was told: starting them again takes a minute."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ def crashes(points: Iterable[Point]) -> list[Crash]:
     return found
 
 
-def outages(points: Iterable[Point]) -> list[Crash]:
-    """The scheduler and PostgreSQL die at the worst moments: Microsoft has done it, and nobody was told."""
-    return [
-        Crash(point, kill)
+def outages(points: Iterable[Point]) -> list[list[Crash]]:
+    """The scheduler and PostgreSQL die at the worst moments: Microsoft has done it, and nobody was told.
+
+    A wave for each: whoever stands at its point under one of them does not survive the other.
+    """
+    worst = [
+        point
         for point in points
         if point.when == "after" and point.kind == "request" and point.what.split()[0] in ("POST", "PATCH")
-        for kill in ("scheduler", "postgres")
     ]
+    return [[Crash(point, kill) for point in worst] for kill in OUTAGES]

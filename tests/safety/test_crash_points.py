@@ -56,7 +56,7 @@ def tried(stage: CrashStage, full: bool, say: Callable[[str], None]) -> Tried:
         for point in recorded(member.route, read(stage.probe / "seen" / f"{member.partner}.jsonl"))
     ]
     wanted = crashes(points) if full else _draw(crashes(points))
-    waves = deque([*_waves(wanted), *([outages(points)] if full else [])])
+    waves = deque([*(outages(points) if full else []), *_waves(wanted)])
     again = AGAIN
     drawn: dict[Member, Crash] = {}
     killed: dict[str, Killed] = {}

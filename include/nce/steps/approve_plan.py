@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from include.nce.domain.approval import (
 )
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState, Route, last_safe_start_at, refused_from
-from include.nce.steps.ports import Clock, Conversion, Ledger, Run
+from include.nce.steps.ports import Clock, Conversion, Ledger, Overtaken, Run
 
 LINES_SHOWN = 40
 
@@ -81,7 +82,10 @@ async def record_answer(
     if not approved:
         for line in await ledger.conversions(run_id):
             if line.state is ConversionState.PLANNED:
-                await ledger.advance(line.conversion_id, ConversionState.HELD, said.sentence, at=now_at)
+                with suppress(Overtaken):  # another run had this plan approved, and is buying it
+                    await ledger.advance(
+                        line.conversion_id, ConversionState.HELD, said.sentence, at=now_at, seen=line.state
+                    )
     return said.sentence
 
 

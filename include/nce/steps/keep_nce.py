@@ -11,7 +11,7 @@ from datetime import datetime
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.undo import CaseState
-from include.nce.steps.ports import Busy, Conversion, Ledger, UndoCase
+from include.nce.steps.ports import Busy, Conversion, Ledger, Overtaken, UndoCase
 
 
 async def keep_nce(
@@ -37,11 +37,12 @@ async def keep_nce(
                             ConversionState.COVERED,
                             f"{by} decided that NCE stays: {reason}",
                             at=now_at,
+                            seen=line.state,
                         )
                     )
             closed = await ledger.move_undo_case(
                 case_id, CaseState.CLOSED, f"{by} decided that NCE stays: {reason}", by=by, at=now_at
             )
-    except Busy:
+    except (Busy, Overtaken):
         raise InputRefused([f"Undo case {case_id} is being worked on right now; try again later."]) from None
     return closed, finished_by_next_run

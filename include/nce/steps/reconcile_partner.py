@@ -27,6 +27,7 @@ from include.nce.steps.ports import (
     FindingChanges,
     KnownHoldings,
     KnownSubscription,
+    Overtaken,
     PartnerCenter,
     ReconcileLedger,
 )
@@ -284,12 +285,14 @@ async def _mark(one: _Behind, ledger: ReconcileLedger, clock: Clock) -> None:
                 await ledger.advance(
                     now.conversion_id, ConversionState.UNKNOWN,
                     "it was sent, and nobody waits for the answer any more", at=await clock.now(),
+                    seen=now.state,
                 )  # fmt: skip
             elif one.repair is Repair.MARK_BY_OTHERS and now.state in RETRIABLE_STATES and not sent:
                 await ledger.advance(
                     now.conversion_id, ConversionState.BY_OTHERS,
                     f"somebody else moved it to NCE subscription {one.successor_id}", at=await clock.now(),
+                    seen=now.state,
                 )  # fmt: skip
-    except Busy:
+    except (Busy, Overtaken):
         # Whoever has it is at it right now.
         return

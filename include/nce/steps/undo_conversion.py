@@ -8,7 +8,7 @@ the single-writer lock of the bundle sends nothing. Nothing here suspends legacy
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.conversion import PENDING_STATES, ConversionState
@@ -32,6 +32,7 @@ from include.nce.steps.ports import (
     Clock,
     Conversion,
     Ledger,
+    Overtaken,
     PartnerCenter,
     SingleWriter,
     UndoMember,
@@ -124,7 +125,7 @@ async def _settle(case_id: int, plan: UndoPlan, desk: _Desk) -> bool:
     try:
         async with desk.ledger.single_writer(members[0].conversion.customer_id, *keys) as writer:
             return await _take_back(case_id, lines, desk, writer)
-    except Busy:
+    except (Busy, Overtaken):
         desk.unreachable[case_id] = "somebody else is working on it"
         return True
     except PartnerCenterFault as fault:
@@ -145,7 +146,7 @@ async def _take_back(case_id: int, lines: Sequence[UndoLine], desk: _Desk, write
             return False
         bundle = await desk.ledger.undo_members(case_id)
         pairs = approved_pairs(await _read(bundle, desk), lines)
-        await _note_what_shows(bundle, pairs, case_id, desk)
+        bundle = await _note_what_shows(bundle, pairs, case_id, desk)
         ruling = _drifted(bundle, pairs, lines) or next_undo_step(pairs, now_at=await desk.clock.now())
         act = (ruling.word, ruling.legacy_id)
         if ruling.word is UndoWord.DONE:
@@ -208,8 +209,10 @@ async def _begin(case_id: int, bundle: Sequence[UndoMember], desk: _Desk) -> Non
 
 async def _note_what_shows(
     bundle: Sequence[UndoMember], pairs: Sequence[UndoPair], case_id: int, desk: _Desk
-) -> None:
-    """What was sent and not answered has arrived when it shows; what is taken back is noted as such."""
+) -> Sequence[UndoMember]:
+    """What was sent and not answered has arrived when it shows; what is taken back is noted as such. Returns
+    the bundle with what was noted."""
+    noted = []
     for member, pair in zip(bundle, pairs, strict=True):
         line = member.conversion
         legacy_active = pair.legacy is not None and pair.legacy.status is Status.ACTIVE
@@ -223,10 +226,12 @@ async def _note_what_shows(
                     status=None, code=None, correlation_id=None, body={"shows": True, "sent": command.sent},
                 )  # fmt: skip
         if legacy_active and nce_gone and line.state is not ConversionState.UNDONE:
-            await _advance(
+            line = await _advance(
                 line, ConversionState.UNDONE,
                 f"undone (case {case_id}, approved by {desk.who}): legacy is active, NCE is cancelled", desk,
             )  # fmt: skip
+        noted.append(replace(member, conversion=line))
+    return noted
 
 
 async def _send(
@@ -321,8 +326,11 @@ async def _stop(
     await _move(case_id, state, sentence, desk)
 
 
-async def _advance(line: Conversion, state: ConversionState, reason: str, desk: _Desk) -> None:
-    await desk.ledger.advance(line.conversion_id, state, reason, at=await desk.clock.now())
+async def _advance(line: Conversion, state: ConversionState, reason: str, desk: _Desk) -> Conversion:
+    """Raises `Overtaken` when somebody else has moved it since this look: an orphan writes over nothing."""
+    return await desk.ledger.advance(
+        line.conversion_id, state, reason, at=await desk.clock.now(), seen=line.state
+    )
 
 
 async def _move(case_id: int, state: CaseState, sentence: str, desk: _Desk) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from include.nce.domain.conversion import ConversionState
 from include.nce.steps.approve_plan import LINES_SHOWN, Standing, approve_plan, record_answer
+from include.nce.steps.ports import Conversion
 from tests.support.examples import IDENTITY, at, campaign, legacy, legacy_id
 from tests.support.one_partner import RUN, OnePartner
 
@@ -112,6 +115,27 @@ async def test_a_rejection_holds_everything_the_plan_would_have_bought(world: On
     assert [world.state(number) for number in (1, 2)] == [ConversionState.HELD] * 2
     assert "olga rejected plan" in world.conversion(1).reason
     assert world.microsoft.sent == []
+
+
+async def test_a_rejection_does_not_write_over_what_another_run_has_sent(world: OnePartner) -> None:
+    await world.begin(legacy(1), document=ASK)
+    await world.plan()
+    conversions = world.records.conversions
+
+    async def while_another_run_buys(run_id: str) -> Sequence[Conversion]:
+        """Two runs asked about the same plan, and another person has approved it."""
+        found = await conversions(run_id)
+        for line in found:
+            await world.records.advance(line.conversion_id, ConversionState.SENT, at=world.clock.now_at)
+        return found
+
+    asked = await standing(world)
+    world.records.conversions = while_another_run_buys  # type: ignore[method-assign]
+    await record_answer(
+        RUN, asked.plan_hash, approved=False, decided_by="olga", ledger=world.records, clock=world.clock
+    )
+
+    assert world.state() is ConversionState.SENT
 
 
 async def test_after_a_rejection_the_next_plan_is_asked_about_again(world: OnePartner) -> None:

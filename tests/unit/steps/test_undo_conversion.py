@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -447,6 +447,28 @@ async def test_who_lost_the_lock_sends_nothing(world: OnePartner) -> None:
         await take_back(world)
 
     assert sent(world, "reactivate") == []
+
+
+async def test_an_orphan_of_an_undo_writes_nothing_over_what_its_successor_did(world: OnePartner) -> None:
+    await world.convert(legacy())
+    await plan(world)
+    await answer(world)
+    read = world.microsoft.subscriptions_of
+
+    async def while_the_successor_undoes(customer_id: str) -> Sequence[Subscription]:
+        """What the orphan has read is old by the time it writes, and its lock is gone."""
+        found = await read(customer_id)
+        world.microsoft.subscriptions_of = read  # type: ignore[method-assign]
+        world.records.lose_locks()
+        await take_back(world)
+        return found
+
+    world.microsoft.subscriptions_of = while_the_successor_undoes  # type: ignore[method-assign]
+    with pytest.raises(InputRefused, match="is closed"):
+        await take_back(world)
+
+    assert world.state() is S.UNDONE
+    assert sent(world, "reactivate") == [legacy_id(1)]
 
 
 async def test_a_bundle_somebody_else_works_on_is_left_alone(world: OnePartner) -> None:
