@@ -239,14 +239,15 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     async def watch(self, campaign: str, run_ids: Sequence[str]) -> Mapping[str, WatchFacts]:
         return {
             run_id: WatchFacts(
-                campaign_version=len(self.versions[campaign]),
-                decided=run_id in self._decided,
                 opted_out=run_id in self._decided and self._rulings[run_id].partner is OptOutVerdict.IN_TIME,
-                opt_out_on_record=any(
-                    key[:3] == (campaign, self.runs[run_id].partner.partner, None) and opt_out.stands()
-                    for key, opt_out in self._opt_outs.items()
+                opt_out_received_at=min(
+                    (
+                        opt_out.received_at
+                        for key, opt_out in self._opt_outs.items()
+                        if key[:3] == (campaign, self.runs[run_id].partner.partner, None) and opt_out.stands()
+                    ),
+                    default=None,
                 ),
-                closed=run_id in self.closed,
             )
             for run_id in run_ids
             if run_id in self.runs and self.runs[run_id].campaign == campaign

@@ -15,7 +15,6 @@ from include.nce.domain.privacy import masked
 from include.nce.domain.readiness import Check, Finding
 from include.nce.ledger.policy import find_partner, partner_of
 from include.nce.ledger.tables import (
-    CampaignVersionRow,
     CheckHistoryRow,
     CheckRow,
     OptOutRow,
@@ -32,15 +31,12 @@ from include.nce.steps.ports import Run
 class WatchFacts:
     """What a waiting run needs to know between two looks.
 
-    `decided`: the opt-outs were ruled on since the run was last opened. `opted_out`: that ruling says the
-    whole partner opted out in time. `opt_out_on_record`: one of the whole partner stands, in time or not.
+    `opted_out`: the opt-outs were ruled on since the run was last opened, and the whole partner opted out in
+    time. `opt_out_received_at`: when the first one of the whole partner that stands came in.
     """
 
-    campaign_version: int
-    decided: bool
     opted_out: bool
-    opt_out_on_record: bool
-    closed: bool
+    opt_out_received_at: datetime | None
 
 
 class Runs(Transactions):
@@ -134,35 +130,24 @@ class Runs(Transactions):
             .limit(1)
             .scalar_subquery()
         )
-        on_record = (
-            select(OptOutRow.opt_out_id)
+        received_at = (
+            select(func.min(OptOutRow.received_at))
             .where(
                 OptOutRow.campaign == RunRow.campaign,
                 OptOutRow.partner == RunRow.partner,
                 OptOutRow.customer_id.is_(None),
                 OptOutRow.withdrawn_at.is_(None),
             )
-            .exists()
-        )
-        version = (
-            select(func.max(CampaignVersionRow.version))
-            .where(CampaignVersionRow.campaign == campaign)
             .scalar_subquery()
         )
-        query = select(RunRow.run_id, version, ruling, on_record, RunRow.closed_at).where(
+        query = select(RunRow.run_id, ruling, received_at).where(
             RunRow.campaign == campaign, RunRow.run_id.in_(run_ids)
         )
         async with self._transaction() as session:
             rows = (await session.execute(query)).all()
         return {
-            run_id: WatchFacts(
-                campaign_version=number,
-                decided=verdict is not None,
-                opted_out=verdict is OptOutVerdict.IN_TIME,
-                opt_out_on_record=stands,
-                closed=closed_at is not None,
-            )
-            for run_id, number, verdict, stands, closed_at in rows
+            run_id: WatchFacts(verdict is OptOutVerdict.IN_TIME, received)
+            for run_id, verdict, received in rows
         }
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
+from include.nce.domain.partner import Partner
 from include.nce.orchestration.composition import Product, product
 from include.nce.orchestration.patience import OUT_OF_REACH, NotSetUp
 from include.nce.steps.ports import Run
@@ -34,13 +35,23 @@ CALLS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Beat:
-    """What every wait of one run needs to know: the campaign as it is now, its time, and whether an opt-out
-    of the whole partner was decided. `number` counts the beats of the process."""
+    """What every wait of one run needs to know: the campaign as it is now, its time, and the opt-out of the
+    whole partner (see `WatchFacts`). `number` counts the beats of the process."""
 
     now_at: datetime
     campaign: Campaign
     opted_out: bool
+    opt_out_received_at: datetime | None = None
     number: int = 0
+
+    def has_opted_out(self, partner: Partner) -> bool:
+        """Ruled so, or about to be: an opt-out came in before the deadline, and the deadline is over.
+
+        A check of a run that starts after the cut-over is looked at before its opt-outs are ruled on.
+        """
+        ends_at = self.campaign.opt_out_ends_at(partner.zone)
+        received_at = self.opt_out_received_at
+        return self.opted_out or (received_at is not None and received_at < ends_at <= self.now_at)
 
 
 class Pulse:
@@ -129,6 +140,7 @@ class Pulse:
                     now_at,
                     campaign,
                     opted_out=known.opted_out if known else False,
+                    opt_out_received_at=known.opt_out_received_at if known else None,
                     number=self._number,
                 )
         async with self._turn:

@@ -85,7 +85,8 @@ class ReadinessTrigger(_Wait):
             asked_at: datetime | None = None
             async for beat in shared.beats(run):
                 cut_over = beat.now_at >= beat.campaign.cut_over_at()
-                if finding is None or not beat.opted_out:
+                opted_out = beat.has_opted_out(run.partner)
+                if finding is None or not opted_out:
                     if finding is not None and not cut_over and not _due(finding, asked_at, beat):
                         continue
                     async with shared.calls:
@@ -97,9 +98,7 @@ class ReadinessTrigger(_Wait):
                         self._say(finding)
                         self._told = finding.sentence
                     await shared.world.ledger.record_finding(run.run_id, finding, at=beat.now_at)
-                word = watch_word(
-                    finding, cut_over=cut_over, opted_out=beat.opted_out, once=run.mode == "plan"
-                )
+                word = watch_word(finding, cut_over=cut_over, opted_out=opted_out, once=run.mode == "plan")
                 if word is not WatchWord.WAIT:
                     return word, finding
         raise AssertionError("the pulse never ends by itself")

@@ -15,6 +15,7 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.domain.subscription import Customer
+from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import AnsweredAlready, Busy, Ledger, Overtaken
 from tests.integration.ledger.conftest import set_scene
@@ -177,12 +178,12 @@ async def test_a_watch_tells_what_waiting_runs_need_to_know(ledger):
     await ledger.record_opt_out(CAMPAIGN, form)
     await ledger.record_opt_out(CAMPAIGN, OptOut("verdi", AT, "anna", CUSTOMER))
     await ledger.record_opt_out_ruling(RUN, rule_on([form], LATER), at=AT)
-    await ledger.close_run("verdis", "blocked", "x", at=AT)
-    facts = await ledger.watch(CAMPAIGN, [RUN, "verdis", "unknown"])
-    assert {
-        run_id: (f.campaign_version, f.decided, f.opted_out, f.opt_out_on_record, f.closed)
-        for run_id, f in facts.items()
-    } == {RUN: (1, True, True, True, False), "verdis": (1, False, False, False, True)}
+    assert await ledger.watch(CAMPAIGN, [RUN, "verdis", "unknown"]) == {
+        RUN: WatchFacts(opted_out=True, opt_out_received_at=AT),
+        "verdis": WatchFacts(opted_out=False, opt_out_received_at=None),
+    }
+    await ledger.withdraw_opt_out(CAMPAIGN, "rossi", withdrawn_at=LATER, withdrawn_by="bruno")
+    assert await ledger.watch(CAMPAIGN, [RUN]) == {RUN: WatchFacts(opted_out=True, opt_out_received_at=None)}
 
 
 async def test_a_ruling_of_an_earlier_opening_is_kept_and_decides_nothing_now(ledger):
@@ -190,8 +191,7 @@ async def test_a_ruling_of_an_earlier_opening_is_kept_and_decides_nothing_now(le
     await ledger.record_opt_out_ruling(RUN, ruling, at=AT)
     await ledger.close_run(RUN, "opted_out", "x", at=AT)
     await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=LATER)
-    facts = (await ledger.watch(CAMPAIGN, [RUN]))[RUN]
-    assert (facts.decided, facts.opted_out) == (False, False)
+    assert not (await ledger.watch(CAMPAIGN, [RUN]))[RUN].opted_out
     assert await ledger.opt_out_ruling(RUN) == ruling
 
 

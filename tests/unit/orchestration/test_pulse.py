@@ -15,9 +15,9 @@ from include.nce.domain.partner import Partner
 from include.nce.ledger.runs import WatchFacts
 from include.nce.orchestration import pulse as module
 from include.nce.orchestration.composition import Product
-from include.nce.orchestration.pulse import Pulse
+from include.nce.orchestration.pulse import Beat, Pulse
 from include.nce.steps.ports import Run
-from tests.support.examples import CAMPAIGN, campaign, partner
+from tests.support.examples import CAMPAIGN, at, campaign, partner
 from tests.support.fake_clock import FakeClock
 
 START = datetime(2022, 6, 20, tzinfo=timezone.utc)
@@ -32,6 +32,7 @@ class Records:
         self.watched: list[int] = []
         self.documents_read = 0
         self.opted_out: set[str] = set()
+        self.opt_out_received_at: datetime | None = None
         self.out_of_reach = False
 
     async def latest_version(self, name: str) -> int:
@@ -45,16 +46,7 @@ class Records:
 
     async def watch(self, name: str, run_ids: list[str]) -> dict[str, WatchFacts]:
         self.watched.append(len(run_ids))
-        return {
-            run_id: WatchFacts(
-                campaign_version=self.version,
-                decided=run_id in self.opted_out,
-                opted_out=run_id in self.opted_out,
-                opt_out_on_record=False,
-                closed=False,
-            )
-            for run_id in run_ids
-        }
+        return {run_id: WatchFacts(run_id in self.opted_out, self.opt_out_received_at) for run_id in run_ids}
 
 
 @pytest.fixture
@@ -108,6 +100,27 @@ async def test_a_decided_opt_out_reaches_only_its_own_run(heart: Pulse, records:
     records.opted_out.add(run_of(2).run_id)
     one, two = await asyncio.gather(first_beat(heart, 1), first_beat(heart, 2))
     assert (one.opted_out, two.opted_out) == (False, True)
+
+
+IN_TIME, TOO_LATE = "2022-06-30 21:59", "2022-06-30 22:00"  # midnight in Rome is 22:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("now_at", "ruled", "received_at", "opted_out"),
+    [
+        (IN_TIME, False, IN_TIME, False),
+        (TOO_LATE, False, IN_TIME, True),
+        ("2022-07-20 00:00", False, IN_TIME, True),
+        ("2022-07-20 00:00", False, TOO_LATE, False),
+        ("2022-07-20 00:00", False, None, False),
+        ("2022-07-20 00:00", True, None, True),
+    ],
+)
+def test_a_partner_has_opted_out_once_the_deadline_is_over_also_before_its_run_has_ruled_on_it(
+    now_at: str, ruled: bool, received_at: str | None, opted_out: bool
+) -> None:
+    beat = Beat(at(now_at), campaign(), ruled, at(received_at) if received_at else None)
+    assert beat.has_opted_out(partner(zone="Europe/Rome")) is opted_out
 
 
 async def test_waits_go_on_when_the_ledger_was_out_of_reach(heart: Pulse, records: Records) -> None:
