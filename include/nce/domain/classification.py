@@ -121,8 +121,9 @@ class Survey:
 def classify(survey: Survey) -> list[Verdict]:
     """One verdict for each subscription, add-ons after their base."""
     by_id = {s.subscription_id: s for s in survey.subscriptions}
+    replaces = {done.nce_subscription_id: legacy_id for legacy_id, done in survey.done.items()}
     verdicts: list[Verdict] = [
-        Verdict(s, SubscriptionClass.NOT_LEGACY, _NOT_LEGACY[s.kind])
+        Verdict(s, SubscriptionClass.NOT_LEGACY, _why_not_legacy(s, replaces.get(s.subscription_id)))
         for s in survey.subscriptions
         if not s.is_legacy
     ]
@@ -147,6 +148,13 @@ _NOT_LEGACY = {
     SubscriptionKind.AZURE: "Azure subscription: not part of this campaign.",
     SubscriptionKind.SOFTWARE: "Software or marketplace subscription: not part of this campaign.",
 }
+
+
+def _why_not_legacy(subscription: Subscription, replaces: str | None) -> str:
+    legacy_id = subscription.migrated_from_id or replaces
+    if subscription.kind is SubscriptionKind.NCE and legacy_id is not None:
+        return f"New Commerce already, in place of legacy subscription {legacy_id}: nothing to convert."
+    return _NOT_LEGACY[subscription.kind]
 
 
 _GOES_TO_NCE = (SubscriptionClass.DUE, SubscriptionClass.SCHEDULED)

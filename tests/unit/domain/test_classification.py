@@ -158,6 +158,18 @@ def test_the_class_of_a_subscription(
 
 
 @pytest.mark.parametrize(
+    ("subscription", "replaces"),
+    [(nce(1), True), (nce(2, migrated_from_id=legacy_id(1)), True), (nce(2), False)],
+)
+def test_a_new_commerce_subscription_says_which_legacy_one_it_replaced(
+    subscription: Subscription, replaces: bool
+) -> None:
+    done = {legacy_id(1): Done(C.CONVERTED, "done", nce_subscription_id=nce_id(1))}
+    found = verdict(subscription, done=done)
+    assert (found.klass, legacy_id(1) in found.reason) == (C.NOT_LEGACY, replaces)
+
+
+@pytest.mark.parametrize(
     ("subscription", "world", "klass"),
     [
         # Exempt comes before every other fate, a school's commercial offer does not.
