@@ -236,6 +236,8 @@ class _Judged:
             return self._under_way(conversion)
         if conversion.state in _IN_DOUBT:
             return self._in_doubt(conversion)
+        if conversion.state is ConversionState.UNDOING:
+            return self._being_undone()
         return self._untouched()
 
     def repairs(self) -> Iterator[Repair]:
@@ -622,6 +624,24 @@ class _Judged:
             gap=gap,
             act_by_at=nce.cancellable_until_at,
         )
+
+    # Being taken back
+
+    def _being_undone(self) -> Iterator[Discrepancy]:
+        """How far it is, its undo case tells; here only whether the customer has service, and pays once."""
+        gap = self._gap()
+        if gap is CoverageGap.ZERO:
+            yield self._zero(f"it is being undone, {self._legacy_words()} and {self._nce_words()}")
+        elif gap is CoverageGap.DOUBLE and self._billed_twice_too_long():
+            yield self._found(
+                FindingKind.DOUBLE_COVERAGE,
+                f"it is being undone, {self._legacy_words()} and {self._nce_words()}: the customer is billed "
+                "twice",
+                "Today an operator looks at its undo case (nce undo list): clears undo_conversions, or keeps "
+                "NCE with nce undo keep.",
+                gap=CoverageGap.DOUBLE,
+                act_by_at=self.nce.cancellable_until_at if self.nce is not None else None,
+            )
 
     # Finished
 

@@ -327,14 +327,31 @@ UNTOUCHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*FINE, *DONE, *UNFINISHED, *IN_DOUBT, *UNTOUCHED], ids=lambda c: c.sentence)
+UNDOING = [
+    Case("being undone, and legacy is not active again yet",
+         look(converted(S.UNDOING), suspended(), ours(), klass=C.HELD)),
+    Case("being undone, and NCE is not cancelled yet",
+         look(converted(S.UNDOING, MOMENT_AGO), active(), ours(), klass=C.HELD)),
+    Case("the undo stopped half way, and both are billed",
+         look(converted(S.UNDOING), active(), ours(), klass=C.HELD), ((K.DOUBLE_COVERAGE, G.DOUBLE),)),
+    Case("being undone, and legacy was ended again by somebody",
+         look(converted(S.UNDOING), suspended(), ours(status=Status.DELETED), klass=C.HELD),
+         ((K.ZERO_COVERAGE, G.ZERO),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", [*FINE, *DONE, *UNFINISHED, *IN_DOUBT, *UNTOUCHED, *UNDOING], ids=lambda c: c.sentence
+)
 def test_the_table(case: Case) -> None:
     assert tuple((d.kind, d.gap) for d in case.result.discrepancies) == case.found
     assert tuple(repair for _, repair in case.result.repairs) == case.repairs
     assert case.result.unclear == ()
 
 
-@pytest.mark.parametrize("case", [*DONE, *UNFINISHED, *IN_DOUBT, *UNTOUCHED], ids=lambda c: c.sentence)
+@pytest.mark.parametrize(
+    "case", [*DONE, *UNFINISHED, *IN_DOUBT, *UNTOUCHED, *UNDOING], ids=lambda c: c.sentence
+)
 def test_each_finding_says_what_who_and_how_and_is_critical_when_coverage_is_wrong(case: Case) -> None:
     for found in case.result.discrepancies:
         assert found.what.startswith(f"Subscription {legacy_id(1)} (Business Basic) of customer {CUSTOMER}: ")
