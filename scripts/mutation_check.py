@@ -51,6 +51,14 @@ class Mutant:
     watched_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A test file that failed, and what pytest said of it."""
+
+    test: str
+    said: str
+
+
 MUTANTS = (
     Mutant(
         "the cancel gate",
@@ -135,13 +143,15 @@ def main() -> int:
         copy = _copied(Path(folder) / "checkout")
         failing = _first_to_fail(copy, TESTS)
         if failing is not None:
-            console.print(f"{failing} fails with every guard in place: nothing can be said about mutants.")
+            console.print(failing.said, markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{failing.test} fails with every guard in place: nothing can be said of mutants.")
             return 1
         for mutant in MUTANTS:
             began = time.monotonic()
-            watcher = _caught_by(mutant, copy)
-            survivors += watcher is None
-            table.add_row(mutant.guard, watcher or "[bold red]nobody[/]", f"{time.monotonic() - began:.0f}")
+            caught = _caught_by(mutant, copy)
+            survivors += caught is None
+            watcher = caught.test if caught is not None else "[bold red]nobody[/]"
+            table.add_row(mutant.guard, watcher, f"{time.monotonic() - began:.0f}")
     console.print(table)
     console.print(f"{len(MUTANTS)} guards switched off, {survivors} not noticed.")
     return 1 if survivors else 0
@@ -151,7 +161,7 @@ def _copied(target: Path) -> Path:
     return Path(shutil.copytree(CHECKOUT, target, ignore=shutil.ignore_patterns(*LEFT_OUT)))
 
 
-def _caught_by(mutant: Mutant, copy: Path) -> str | None:
+def _caught_by(mutant: Mutant, copy: Path) -> Failure | None:
     """The first of its watchers that fails without the guard; None when all of them pass."""
     file = copy / mutant.file
     whole = file.read_text()
@@ -168,7 +178,7 @@ def _caught_by(mutant: Mutant, copy: Path) -> str | None:
         file.write_text(whole)
 
 
-def _first_to_fail(copy: Path, tests: tuple[str, ...]) -> str | None:
+def _first_to_fail(copy: Path, tests: tuple[str, ...]) -> Failure | None:
     for test in tests:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "--show-capture=no", test],
@@ -180,7 +190,7 @@ def _first_to_fail(copy: Path, tests: tuple[str, ...]) -> str | None:
             check=False,
         )
         if done.returncode == 1:
-            return test
+            return Failure(test, done.stdout)
         if done.returncode != 0:
             raise SystemExit(f"{test} could not be run:\n{done.stdout[-3000:]}\n{done.stderr[-1000:]}")
     return None
