@@ -264,6 +264,16 @@ async def _is_ordered(base: Conversion, sent: Command, desk: Desk) -> bool:
     return cart is not None and cart.ordered
 
 
+async def _was_ordered_before(base: Conversion, command: Command, desk: Desk) -> bool:
+    """A refusal of the second checkout says nothing of the first, which may have ordered the cart."""
+    if command.kind != CHECKOUT or not command.sent:
+        return False
+    try:
+        return await _is_ordered(base, command, desk)
+    except PartnerCenterFault:
+        return True  # as far as anybody knows
+
+
 async def _purchase(
     bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter
 ) -> bool:
@@ -397,13 +407,15 @@ def _outcome_unknown(command: Command, fault: PartnerCenterFault) -> bool:
 async def _write_failed(
     bundle: Sequence[Conversion], command: Command, fault: PartnerCenterFault, desk: Desk
 ) -> bool:
-    lost = _outcome_unknown(command, fault)
+    ordered = await _was_ordered_before(bundle[0], command, desk)
+    lost = ordered or _outcome_unknown(command, fault)
     await desk.answer(
         command, "lost" if lost else "refused", status=fault.status, code=fault.code,
         correlation_id=fault.correlation_id, body=fault.body,
     )  # fmt: skip
     if lost:
-        await desk.move(bundle, ConversionState.UNKNOWN, f"no usable answer: {fault.sentence}")
+        what = "sent before, and its order cannot be asked for" if ordered else "no usable answer"
+        await desk.move(bundle, ConversionState.UNKNOWN, f"{what}: {fault.sentence}")
         desk.wait_seconds = max(desk.wait_seconds, fault.retry_after_seconds or 0.0)
         return True
     if fault.failure_class is FailureClass.WAIT:

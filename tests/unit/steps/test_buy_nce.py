@@ -172,6 +172,32 @@ async def test_an_ordered_cart_is_asked_for_its_answer_with_the_same_request_id(
     assert world.state() is S.ACCEPTED
 
 
+async def test_a_refusal_of_the_second_checkout_says_nothing_of_the_first(world: OnePartner) -> None:
+    await planned(world, of(Route.PURCHASE))
+    world.microsoft.fail("check_out", server_fault, after=True)
+    world.microsoft.fail("check_out", lambda: refusal("the quantity is out of range"), times=PASSES)
+    await world.buy()
+
+    assert (world.bought(), world.state()) == (1, S.UNKNOWN)
+    assert "sent before" in world.conversion().reason
+    world.microsoft._scripts.clear()
+    await world.plan()
+    await world.buy()
+    await world.finish()
+    assert (world.bought(), world.state()) == (1, S.CONVERTED)
+
+
+async def test_a_refusal_of_the_second_checkout_counts_where_the_first_did_not_arrive(
+    world: OnePartner,
+) -> None:
+    await planned(world, of(Route.PURCHASE))
+    world.microsoft.fail("check_out", server_fault)
+    world.microsoft.fail("check_out", lambda: refusal("the quantity is out of range"))
+    await world.buy()
+
+    assert (world.bought(), world.state()) == (0, S.REFUSED)
+
+
 @ROUTES
 async def test_after_a_refusal_the_next_try_has_a_request_id_of_its_own(
     world: OnePartner, route: Route
