@@ -130,6 +130,20 @@ MUTANTS = (
         "            if False:\n",
         (CONTRACT, ANY_ORDER),
     ),
+    Mutant(
+        "what was decided by one plan says nothing of the next",
+        "include/nce/ledger/conversions.py",
+        "            if seen_plan is not None and row.plan_id != seen_plan:\n",
+        "            if False:\n",
+        (CONTRACT,),
+    ),
+    Mutant(
+        "a refusal of the second checkout says nothing of the first",
+        "include/nce/steps/buy_nce.py",
+        "    if command.kind != CHECKOUT or not command.sent:\n",
+        "    if True:\n",
+        (PURCHASES,),
+    ),
 )
 
 

@@ -477,6 +477,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         *,
         at: datetime,
         seen: ConversionState | None = None,
+        seen_plan: int | None = None,
         **facts: Any,
     ) -> Conversion:
         if facts.keys() - _LEARNT:
@@ -484,6 +485,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         before = self._conversions[conversion_id]
         if seen is not None and before.state is not seen:
             raise Overtaken(f"{before.legacy_id} is {before.state.value} by now")
+        if seen_plan is not None and before.plan_id != seen_plan:
+            raise Overtaken(f"{before.legacy_id} has been planned anew")
         if before.state is not state:
             facts = {"not_before_at": None, "state_since_at": at, **facts}
         after = replace(before, state=state, reason=reason, **facts)

@@ -76,12 +76,14 @@ class Conversions(Transactions):
         *,
         at: datetime,
         seen: ConversionState | None = None,
+        seen_plan: int | None = None,
         **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (see `FACTS`).
 
-        Raises `Overtaken`, and changes nothing, when it is not in the state `seen` any more: a process that
-        was taken for dead must not write over what its successor found.
+        Raises `Overtaken`, and changes nothing, when it is not in the state `seen` any more, or belongs to a
+        later plan than `seen_plan`: a process that was taken for dead must not write over what its successor
+        found, and what was decided by one plan says nothing of the next.
 
         `not_before_at` belongs to its state: it goes with the next one unless that brings its own. A call
         that changes nothing leaves no trace, so that a step may run twice.
@@ -94,6 +96,8 @@ class Conversions(Transactions):
             row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
             if seen is not None and row.state is not seen:
                 raise Overtaken(f"{row.legacy_id} is {row.state.value} by now, no longer {seen.value}")
+            if seen_plan is not None and row.plan_id != seen_plan:
+                raise Overtaken(f"{row.legacy_id} has been planned anew since it was looked at")
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
             if row.state is state and row.reason == reason and not learnt:
                 return conversion_of(row)

@@ -152,7 +152,7 @@ async def _settle(bundle: list[Conversion], desk: Desk) -> bool:
     try:
         async with desk.ledger.single_writer(bundle[0].customer_id, *keys) as writer:
             current = [await desk.ledger.conversion(member.conversion_id) for member in bundle]
-            desk.seen = {member.conversion_id: member.state for member in current}
+            desk.seen = {member.conversion_id: member for member in current}
             return await _settle_alone(current, desk, writer)
     except (Busy, Overtaken):
         desk.busy.append(bundle[0].legacy_id)

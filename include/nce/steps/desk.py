@@ -27,7 +27,7 @@ class Desk:
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
     plans: dict[int, PlanOnRecord] = field(default_factory=dict)
-    seen: dict[int, ConversionState] = field(default_factory=dict)
+    seen: dict[int, Conversion] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
     wait_seconds: float = 0.0
     buying: bool = True
@@ -69,14 +69,15 @@ class Desk:
     async def move(
         self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
     ) -> None:
-        """Raises `Overtaken` when somebody else has moved one of them since this process saw it last."""
+        """Raises `Overtaken` when somebody else has moved one of them, or planned it anew, since this process
+        saw it last."""
         now_at = await self.clock.now()
         for conversion in bundle:
-            moved = await self.ledger.advance(
-                conversion.conversion_id, state, reason, at=now_at,
-                seen=self.seen[conversion.conversion_id], **facts,
+            seen = self.seen[conversion.conversion_id]
+            self.seen[conversion.conversion_id] = await self.ledger.advance(
+                conversion.conversion_id, state, reason, at=now_at, seen=seen.state, seen_plan=seen.plan_id,
+                **facts,
             )  # fmt: skip
-            self.seen[conversion.conversion_id] = moved.state
 
     async def answer(
         self,

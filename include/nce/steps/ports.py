@@ -603,13 +603,14 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         *,
         at: datetime,
         seen: ConversionState | None = None,
+        seen_plan: int | None = None,
         **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (`migration_id`, `nce_subscription_id`,
         ...).
 
-        `seen` is the state in which the caller found it: raises `Overtaken`, and changes nothing, when it is
-        in another one by now.
+        `seen` and `seen_plan` are the state and the plan in which the caller found it: raises `Overtaken`,
+        and changes nothing, when it is in others by now.
         """
         ...
 

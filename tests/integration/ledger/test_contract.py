@@ -403,6 +403,20 @@ async def test_who_was_overtaken_changes_nothing(ledger):
     assert await ledger.conversion(number) == before
 
 
+async def test_what_was_decided_by_a_plan_says_nothing_once_there_is_another(ledger):
+    number = await one_conversion(ledger)
+    before = await ledger.conversion(number)
+    await planned(ledger, due("one"))
+    anew = await ledger.conversion(number)
+    assert (anew.state, anew.plan_id != before.plan_id) == (before.state, True)
+    with pytest.raises(Overtaken):
+        await ledger.advance(
+            number, ConversionState.SENT, at=LATER, seen=before.state, seen_plan=before.plan_id
+        )
+    assert await ledger.conversion(number) == anew
+    await ledger.advance(number, ConversionState.SENT, at=LATER, seen=anew.state, seen_plan=anew.plan_id)
+
+
 async def test_a_lost_answer_leaves_the_command_open(ledger):
     number = await one_conversion(ledger)
     command = await ledger.intend(number, "create_migration", {}, at=AT)

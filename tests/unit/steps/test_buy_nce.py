@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -853,6 +854,31 @@ async def test_who_was_overtaken_neither_sends_nor_writes_over_what_was_found(
 
     assert (world.state(), world.conversion().reason) == (S.ACCEPTED, "bought by the successor")
     assert [sent for sent in world.microsoft.sent if sent.operation != "create_cart"] == []
+
+
+@ROUTES
+async def test_what_is_planned_anew_while_it_is_being_bought_is_bought_by_the_new_plan(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    first = world.conversion()
+    read = world.partner_center.subscriptions_of
+
+    async def while_another_run_plans(customer_id: str) -> Sequence[Subscription]:
+        """Two runs of a partner at once: plans take no lock of its subscriptions."""
+        world.partner_center.subscriptions_of = read  # type: ignore[method-assign]
+        found = await read(customer_id)
+        await world.plan()
+        return found
+
+    world.partner_center.subscriptions_of = while_another_run_plans  # type: ignore[method-assign]
+    await world.buy()
+    await world.finish()
+
+    bought = world.conversion()
+    assert (world.bought(), bought.state) == (1, S.CONVERTED)
+    assert bought.plan_id == world.planned.plan_id != first.plan_id  # type: ignore[union-attr]
+    world.assert_rules()
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named_at_checkout", "named_later"])
