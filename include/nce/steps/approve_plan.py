@@ -80,12 +80,20 @@ async def record_answer(
     said = Approval(plan_hash, word, decided_by, now_at, comment.strip())
     await ledger.record_approval(run.campaign, run.partner.partner, said)
     if not approved:
-        for line in await ledger.conversions(run_id):
-            if line.state is ConversionState.PLANNED:
-                with suppress(Overtaken):  # another run had this plan approved, and is buying it
+        lines = [line for line in await ledger.conversions(run_id) if line.state is ConversionState.PLANNED]
+        hashes = {
+            plan_id: (await ledger.plan(plan_id)).hash
+            for plan_id in {line.plan_id for line in lines}
+            if plan_id is not None
+        }
+        for line in lines:
+            # What a later plan has is asked about anew; what another run had approved, it may be buying.
+            if line.plan_id is not None and hashes[line.plan_id] == plan_hash:
+                with suppress(Overtaken):
                     await ledger.advance(
-                        line.conversion_id, ConversionState.HELD, said.sentence, at=now_at, seen=line.state
-                    )
+                        line.conversion_id, ConversionState.HELD, said.sentence, at=now_at,
+                        seen=line.state, seen_plan=line.plan_id,
+                    )  # fmt: skip
     return said.sentence
 
 

@@ -138,6 +138,19 @@ async def test_a_rejection_does_not_write_over_what_another_run_has_sent(world: 
     assert world.state() is ConversionState.SENT
 
 
+async def test_a_rejection_speaks_of_no_later_plan(world: OnePartner) -> None:
+    await world.begin(legacy(1), document=ASK)
+    first = await world.plan()
+    world.microsoft.change(legacy_id(1), seats=25)
+    await world.plan()
+    await record_answer(
+        RUN, first.hash, approved=False, decided_by="olga", ledger=world.records, clock=world.clock
+    )
+
+    assert world.state() is ConversionState.PLANNED
+    assert not (await standing(world)).may_go_on
+
+
 async def test_after_a_rejection_the_next_plan_is_asked_about_again(world: OnePartner) -> None:
     await world.begin(legacy(1), document=ASK)
     await world.plan()
