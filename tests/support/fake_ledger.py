@@ -17,7 +17,7 @@ from include.nce.domain.approval import Approval, PlannedLine, PlanOnRecord, pla
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import Done, SubscriptionClass, Verdict
 from include.nce.domain.conversion import (
-    RETRIABLE_STATES,
+    PLANNED_AFRESH_STATES,
     UNDER_WAY_STATES,
     ConversionState,
     Route,
@@ -314,7 +314,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 begun = (
                     verdict.klass in (SubscriptionClass.DUE, SubscriptionClass.CONVERTED)
                     and standing is not None
-                    and standing.state not in RETRIABLE_STATES
+                    and standing.state not in PLANNED_AFRESH_STATES
                 )
                 plan.lines.append((verdict, None, standing.conversion_id if begun and standing else None))
         self._plans.append(plan)
@@ -332,7 +332,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 c.sent and not c.answered and self._command_of[c.command_id] == standing.conversion_id
                 for c in self.commands.values()
             )
-            afresh_again = standing.state in RETRIABLE_STATES or self._again(standing)
+            afresh_again = standing.state in PLANNED_AFRESH_STATES or self._again(standing)
             if not afresh_again or in_doubt:
                 return standing.conversion_id
         afresh = standing is None or standing.state is not ConversionState.PLANNED
