@@ -345,14 +345,24 @@ def _target(member: Conversion, campaign: Campaign) -> CatalogueTarget | None:
 
 
 async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, desk: Desk) -> None:
-    """A success can carry errors: each line is accepted or refused on its own, the base last."""
+    """A success can carry errors: each line is accepted or refused on its own, the base last.
+
+    A line with neither an order nor an error may have been ordered all the same: never bought again unasked.
+    """
     refused = {fault.legacy_id: fault for fault in purchase.faults}
     for member in reversed(bundle):
         order_id = purchase.order_ids.get(member.legacy_id)
         if order_id is None:
             fault = refused.get(member.legacy_id) or refused.get(None)
-            why = f"{fault.description} (code {fault.code})" if fault else "no order came back for it"
-            await desk.move([member], ConversionState.REFUSED, f"Partner Center refuses: {why}")
+            if fault is not None:
+                why = f"Partner Center refuses: {fault.description} (code {fault.code})"
+                await desk.move([member], ConversionState.REFUSED, why)
+                continue
+            await desk.move(
+                [member], ConversionState.STRANDED,
+                f"cart {purchase.cart_id} was checked out, and neither an order nor an error came back for "
+                "it: a person looks for its order",
+            )  # fmt: skip
             continue
         with suppress(Overtaken):  # whoever has moved it had the same cart checked out
             await desk.move(
