@@ -170,6 +170,8 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
         if sent is not None:
             await _note_forgotten(base, sent, desk)
         return False
+    if sent is None and base.state not in _SENT and not all(map(desk.is_ours, bundle)):
+        return False  # planned since by another campaign or partner, whose rules and approvals are not ours
     try:
         # Also without an open command: who noted the answer may have died before the state followed.
         if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):

@@ -34,6 +34,10 @@ class Desk:
     """False while the answer to an order that exists is asked for again: that buys nothing."""
     halted: str = ""
 
+    def is_ours(self, conversion: Conversion) -> bool:
+        """Whether it was planned for this run's partner in this run's campaign."""
+        return (conversion.campaign, conversion.partner) == (self.run.campaign, self.run.partner.partner)
+
     async def refuse_unless_it_may_buy(self) -> None:
         """Whether the partner may buy at all; pulls the brake itself when the figures say so."""
         campaign = await self.ledger.campaign(self.run.campaign)

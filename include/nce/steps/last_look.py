@@ -34,6 +34,8 @@ async def last_look(
     """
     campaign = await desk.ledger.campaign(desk.run.campaign)
     now_at = await desk.clock.now()
+    if not all(map(desk.is_ours, bundle)):
+        return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
     stop = await _policy_forbids(bundle[0], campaign, now_at, desk)
     plan = None if resending else await desk.plan_of(bundle[0])
     if stop is None and not resending:

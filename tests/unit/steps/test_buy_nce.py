@@ -15,6 +15,9 @@ from include.nce.domain.conversion import ConversionState, Refusal, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
+from include.nce.steps.honour_opt_out import honour_opt_out
+from include.nce.steps.open_run import open_run
+from include.nce.steps.plan_conversions import plan_conversions
 from include.nce.steps.ports import Busy, CartLineFault
 from tests.support.examples import (
     AUDIO_NCE,
@@ -35,6 +38,7 @@ from tests.support.examples import (
     legacy_id,
     nce,
     nce_id,
+    partner,
 )
 from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled
 from tests.support.one_partner import RUN, OnePartner
@@ -1127,3 +1131,22 @@ async def test_what_would_become_another_product_by_now_waits_for_a_new_plan(wor
 
     assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
     assert "CFQ7TTC0LH99:0001" in world.conversion().reason
+
+
+@ROUTES
+async def test_what_another_campaign_has_planned_since_is_left_to_that_campaigns_approval(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    stricter = campaign(campaign="second-campaign", approvals={"always": True})
+    await world.records.import_campaign(stricter, "anna", "founding")
+    await world.records.enrol("second-campaign", [partner()])
+    ours = {"partner_center": world.microsoft, "ledger": world.records, "clock": world.clock}
+    second = await open_run("second", "second-campaign", "rossi-informatica", "apply", **ours)
+    await honour_opt_out(second.run_id, **ours)
+    await plan_conversions(second.run_id, **ours)
+    assert world.conversion().campaign == "second-campaign"
+    await world.buy()
+
+    assert not world.microsoft.sent
+    assert world.state() is S.PLANNED
