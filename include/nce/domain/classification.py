@@ -176,10 +176,10 @@ def _classify_bundle(base: Subscription, add_ons: list[Subscription], survey: Su
 
 
 def _stays_behind(add_on: Verdict, survey: Survey) -> bool:
-    """Its own story is told already, or it ends before its base moves."""
+    """Its own story is told already, or it ends before its base moves. What cannot be read may be active."""
     return (
         add_on.subscription.subscription_id in survey.done
-        or add_on.subscription.status is not Status.ACTIVE
+        or add_on.subscription.status in (Status.SUSPENDED, Status.EXPIRED, Status.DELETED)
         or add_on.klass in (SubscriptionClass.ALREADY_MIGRATED, SubscriptionClass.LAPSES)
     )
 

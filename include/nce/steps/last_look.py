@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from include.nce.domain.approval import PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.cancellation import ENDED
 from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
@@ -92,7 +93,7 @@ def _not_convertible(
             return stop
     planned = {member.legacy_id for member in whole}
     for held in holdings.values():
-        if held.parent_id == bundle[0].legacy_id and held.status is Status.ACTIVE and (
+        if held.parent_id == bundle[0].legacy_id and held.status not in ENDED and (
             held.is_legacy and held.subscription_id not in planned
         ):  # fmt: skip
             return (

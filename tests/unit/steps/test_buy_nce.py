@@ -1150,3 +1150,16 @@ async def test_what_another_campaign_has_planned_since_is_left_to_that_campaigns
 
     assert not world.microsoft.sent
     assert world.state() is S.PLANNED
+
+
+@ROUTES
+async def test_an_add_on_that_came_since_and_cannot_be_read_holds_its_base(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    unread = add_on(3, status=Status.OTHER, offer_id="", seats=0, term_end_at=None)
+    world.microsoft.hold(unread)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD

@@ -355,3 +355,11 @@ async def test_what_others_moved_and_took_back_is_planned_and_bought_afresh() ->
     assert planned.classes == {"not_legacy": 1, "due": 1}
     assert world.state() is ConversionState.CONVERTED
     assert world.bought() == 1
+
+
+async def test_an_add_on_that_cannot_be_read_keeps_its_base_from_being_converted(world: OnePartner) -> None:
+    unread = add_on(2, status=Status.OTHER, offer_id="", seats=0, term_end_at=None)
+    await world.begin(legacy(), unread)
+    planned = await world.plan()
+
+    assert planned.classes == {"held": 2}
