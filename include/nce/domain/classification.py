@@ -436,7 +436,7 @@ def _same_sku_candidate(s: Subscription, offer: Offer, survey: Survey) -> Subscr
             and n.kind is SubscriptionKind.NCE
             and n.migrated_from_id is None
             and n.product_and_sku == offer.product_and_sku
-            and n.status in (Status.ACTIVE, Status.PENDING)
+            and n.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
         ),
         None,
     )

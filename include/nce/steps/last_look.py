@@ -161,7 +161,7 @@ async def _bought_by_hand(
     wanted = {m.expected_product_and_sku for m in bundle}
     for held in holdings:
         placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
-        alive = held.status in (Status.ACTIVE, Status.PENDING)
+        alive = held.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
         if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
             return (
                 ConversionState.HELD,

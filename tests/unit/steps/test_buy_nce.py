@@ -1163,3 +1163,20 @@ async def test_an_add_on_that_came_since_and_cannot_be_read_holds_its_base(
 
     assert not world.microsoft.sent_of(WRITE[route])
     assert world.state() is S.HELD
+
+
+@ROUTES
+@pytest.mark.parametrize("status", [Status.SUSPENDED, Status.OTHER])
+async def test_a_suspended_nce_subscription_of_the_same_product_is_billed_and_holds_the_purchase(
+    world: OnePartner, route: Route, status: Status
+) -> None:
+    product = IDENTITY_NCE if route is Route.PURCHASE else BASIC_NCE
+    await planned(world, of(route))
+    world.microsoft.hold(nce(1, offer_id=f"{product}:CFQ7TTC0K9ZZ", status=status))
+    await world.buy()
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD
+    await world.plan()
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
