@@ -1180,3 +1180,28 @@ async def test_a_suspended_nce_subscription_of_the_same_product_is_billed_and_ho
     await world.buy()
 
     assert not world.microsoft.sent_of(WRITE[route])
+
+
+async def test_a_mapping_to_three_years_is_not_bought_silently_where_legacy_names_no_term(
+    world: OnePartner,
+) -> None:
+    product, sku = IDENTITY_NCE.split(":")
+    target = {"product": product, "sku": sku, "term": "P3Y", "billing": "annual"}
+    offer = {"offer_id": IDENTITY, "name": "Identity P1", "segment": "commercial", "route": "purchase"}
+    document = campaign(offers=[{**offer, "purchase": target}])
+    await planned(world, legacy(offer_id=IDENTITY, term=None, billing=None), document=document)
+    assert world.planned is not None
+    assert world.planned.classes == {"held": 1}
+
+    agreed = {"term": "P3Y", "approved_by": "olga", "reason": "the customer wants it"}
+    await world.records.import_campaign(
+        campaign(offers=[{**offer, "purchase": target}], overrides=[agreed]), "anna", "agreed"
+    )
+    await world.plan()
+    await world.buy()
+    assert not world.microsoft.sent_of("check_out")
+    await world.approve()
+    await world.plan()
+    await world.buy()
+
+    assert world.bought() == 1
