@@ -37,7 +37,7 @@ async def last_look(
     now_at = await desk.clock.now()
     if not all(map(desk.is_ours, bundle)):
         return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
-    stop = await _policy_forbids(bundle[0], campaign, now_at, desk)
+    stop = await policy_forbids(bundle[0], desk)
     plan = None if resending else await desk.plan_of(bundle[0])
     if stop is None and not resending:
         stop = await _not_approved(plan, campaign, desk)
@@ -52,7 +52,11 @@ async def last_look(
     return stop
 
 
-async def _policy_forbids(base: Conversion, campaign: Campaign, now_at: datetime, desk: Desk) -> Stop | None:
+async def policy_forbids(base: Conversion, desk: Desk) -> Stop | None:
+    """What may come in at any moment, the cut-over and the opt-outs: asked before the last look reads Partner
+    Center, which can take minutes, and once more when it has."""
+    campaign = await desk.ledger.campaign(desk.run.campaign)
+    now_at = await desk.clock.now()
     if now_at < campaign.cut_over_at():
         return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
     ruling = await current_ruling(desk.run, desk.ledger)

@@ -1205,3 +1205,45 @@ async def test_a_mapping_to_three_years_is_not_bought_silently_where_legacy_name
     await world.buy()
 
     assert world.bought() == 1
+
+
+class _OptsOutMeanwhile:
+    """Partner Center that is so slow at one question that an opt-out comes in before its answer."""
+
+    def __init__(self, world: OnePartner, question: str) -> None:
+        self._world = world
+        self._question = question
+
+    def __getattr__(self, name: str) -> Any:
+        ask = getattr(self._world.microsoft, name)
+        if name != self._question:
+            return ask
+
+        async def slowly(*asked: Any, **options: Any) -> Any:
+            answer = await ask(*asked, **options)
+            await self._world.opt_out(at("2022-06-20 10:00"))
+            return answer
+
+        return slowly
+
+
+@pytest.mark.parametrize(
+    ("route", "question"),
+    [
+        (Route.MIGRATE, "subscriptions_of"),
+        (Route.MIGRATE, "validate_migration"),
+        (Route.PURCHASE, "subscriptions_of"),
+        (Route.PURCHASE, "create_cart"),
+    ],
+)
+async def test_an_opt_out_that_comes_in_while_the_last_look_reads_stops_the_purchase(
+    world: OnePartner, route: Route, question: str
+) -> None:
+    await planned(world, of(route))
+    world.clock.advance(hours=2)
+    world.partner_center = _OptsOutMeanwhile(world, question)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD
+    assert "opted out in time" in world.conversion().reason
