@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.nce.domain.approval import PlanOnRecord
+from include.nce.domain.approval import Approval, PlanOnRecord
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.subscription import Subscription
 from include.nce.steps.brake import why_not_buy
@@ -63,6 +63,9 @@ class Desk:
         if conversion.plan_id not in self.plans:
             self.plans[conversion.plan_id] = await self.ledger.plan(conversion.plan_id)
         return self.plans[conversion.plan_id]
+
+    async def word_on(self, plan: PlanOnRecord) -> Approval | None:
+        return await self.ledger.approval(self.run.campaign, self.run.partner.partner, plan.hash)
 
     async def fresh(self, customer_id: str) -> Sequence[Subscription]:
         if customer_id not in self.holdings:

@@ -31,21 +31,21 @@ async def last_look(
     """What stops the purchase of `bundle`, the members of `whole` that are not bought yet. None: buy.
 
     `resending`: it was sent before and got no answer. What is sent again is that very request, so what it was
-    planned and approved as is not asked any more; what forbids a purchase altogether is.
+    planned and approved as is not asked any more; what forbids a purchase altogether is, and a person's no.
     """
     campaign = await desk.ledger.campaign(desk.run.campaign)
     now_at = await desk.clock.now()
     if not all(map(desk.is_ours, bundle)):
         return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
     stop = await policy_forbids(bundle[0], desk)
-    plan = None if resending else await desk.plan_of(bundle[0])
-    if stop is None and not resending:
-        stop = await _not_approved(plan, campaign, desk)
+    plan = await desk.plan_of(bundle[0])
+    if stop is None:
+        stop = await (_rejected(plan, desk) if resending else _not_approved(plan, campaign, desk))
     if stop is not None:
         return stop
     holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
     stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
-    if stop is None and plan is not None:
+    if stop is None and plan is not None and not resending:
         stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)
     if stop is None and not resending:
         stop = await _bought_by_hand(bundle, holdings.values(), desk)
@@ -72,16 +72,21 @@ async def _not_approved(plan: PlanOnRecord | None, campaign: Campaign, desk: Des
     """Whether today's policy wants an approval of exactly this plan, and whether there is one."""
     if plan is None or not plan.is_genuine:
         return ConversionState.HELD, "no plan with a valid hash stands behind it: start the partner again"
-    said = await desk.ledger.approval(desk.run.campaign, desk.run.partner.partner, plan.hash)
-    if said is not None and not said.approved:
-        return ConversionState.HELD, said.sentence
+    rejected = await _rejected(plan, desk)
+    if rejected is not None:
+        return rejected
     reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
-    if reasons and said is None:
+    if reasons and await desk.word_on(plan) is None:
         return (
             ConversionState.HELD,
             f"plan {plan.short_hash} has to be approved, and nobody has: {'; '.join(reasons)}",
         )
     return None
+
+
+async def _rejected(plan: PlanOnRecord | None, desk: Desk) -> Stop | None:
+    said = None if plan is None else await desk.word_on(plan)
+    return None if said is None or said.approved else (ConversionState.HELD, said.sentence)
 
 
 def _not_convertible(

@@ -1247,3 +1247,20 @@ async def test_an_opt_out_that_comes_in_while_the_last_look_reads_stops_the_purc
     assert not world.microsoft.sent_of(WRITE[route])
     assert world.state() is S.HELD
     assert "opted out in time" in world.conversion().reason
+
+
+@ROUTES
+async def test_what_got_no_answer_is_not_sent_again_once_a_person_has_rejected_its_plan(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route), document=campaign(approvals={"always": True}))
+    await world.approve()
+    world.microsoft.fail(WRITE[route], lost, times=PASSES)
+    await world.buy()
+    assert world.state() is S.UNKNOWN
+    await world.approve(by="paolo", word=ApprovalWord.REJECTED)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.UNKNOWN
+    assert "paolo rejected" in world.conversion().reason
