@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from include.nce.domain.approval import Approval, PlanOnRecord
@@ -12,6 +13,9 @@ from include.nce.domain.subscription import Subscription
 from include.nce.steps.brake import why_not_buy
 from include.nce.steps.ports import Clock, Command, Conversion, Ledger, PartnerCenter, Run
 
+FRESH_FOR = timedelta(minutes=1)
+"""How old what a customer holds may be when its next line gets its last look."""
+
 
 class MayNotBuy(Exception):
     """The campaign is stopped, or the partner's wave has not begun: the line stays as it is."""
@@ -19,13 +23,14 @@ class MayNotBuy(Exception):
 
 @dataclass
 class Desk:
-    """What one execution of the step works with; the holdings of the customer at hand are read once."""
+    """What one execution of the step works with; what the customer at hand holds is read once a minute."""
 
     run: Run
     partner_center: PartnerCenter
     ledger: Ledger
     clock: Clock
     holdings: dict[str, Sequence[Subscription]] = field(default_factory=dict)
+    read_at: datetime | None = None
     plans: dict[int, PlanOnRecord] = field(default_factory=dict)
     seen: dict[int, Conversion] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
@@ -67,9 +72,15 @@ class Desk:
     async def word_on(self, plan: PlanOnRecord) -> Approval | None:
         return await self.ledger.approval(self.run.campaign, self.run.partner.partner, plan.hash)
 
+    async def read_anew_if_old(self) -> None:
+        """For the next last look: a customer with many lines is bought for longer than a moment."""
+        if self.read_at is not None and await self.clock.now() - self.read_at >= FRESH_FOR:
+            self.holdings.clear()
+
     async def fresh(self, customer_id: str) -> Sequence[Subscription]:
         if customer_id not in self.holdings:
             self.holdings.clear()
+            self.read_at = await self.clock.now()
             self.holdings[customer_id] = await self.partner_center.subscriptions_of(customer_id)
         return self.holdings[customer_id]
 

@@ -43,6 +43,7 @@ async def last_look(
         stop = await (_rejected(plan, desk) if resending else _not_approved(plan, campaign, desk))
     if stop is not None:
         return stop
+    await desk.read_anew_if_old()
     holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
     stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
     if stop is None and plan is not None and not resending:

@@ -1264,3 +1264,28 @@ async def test_what_got_no_answer_is_not_sent_again_once_a_person_has_rejected_i
     assert not world.microsoft.sent_of(WRITE[route])
     assert world.state() is S.UNKNOWN
     assert "paolo rejected" in world.conversion().reason
+
+
+class _SlowAtCheckout:
+    """Partner Center that takes minutes for the first line, while somebody buys the next one by hand."""
+
+    def __init__(self, world: OnePartner) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.microsoft, name)
+
+    async def check_out(self, *asked: Any, **options: Any) -> Any:
+        answer = await self._world.microsoft.check_out(*asked, **options)
+        self._world.clock.advance(minutes=3)
+        self._world.microsoft.hold(nce(9, offer_id=f"{SIGN_IN_NCE}:CFQ7TTC0K9ZZ"))
+        return answer
+
+
+async def test_what_is_bought_by_hand_while_the_line_before_it_is_bought_is_seen(world: OnePartner) -> None:
+    await planned(world, of(Route.PURCHASE, 1), legacy(2, offer_id=SIGN_IN))
+    world.partner_center = _SlowAtCheckout(world)
+    await world.buy()
+
+    assert (world.bought(1), world.bought(2)) == (1, 0)
+    assert world.state(2) is S.HELD
