@@ -528,11 +528,12 @@ _NOTHING_OVERRIDDEN = Override(reason="nothing is overridden")
 
 
 def terms_to_buy(
-    s: Subscription, offer: Offer | None, asked: Override, route: Route
+    s: Subscription, offer: Offer | None, asked: Override | None, route: Route
 ) -> tuple[str | None, str | None]:
     """Term and billing cycle: the override's, else legacy's own, else those of what is bought. A migration
     keeps legacy's where neither is known."""
     target = offer.purchase if offer is not None and route is Route.PURCHASE else None
+    asked = asked or _NOTHING_OVERRIDDEN
     return (
         asked.term or s.term or (target.term if target is not None else None),
         asked.billing or s.billing or (target.billing if target is not None else None),

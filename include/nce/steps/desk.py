@@ -9,9 +9,11 @@ from typing import Any
 
 from include.nce.domain.approval import Approval, PlanOnRecord
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.readiness import Finding
 from include.nce.domain.subscription import Subscription
 from include.nce.steps.brake import why_not_buy
 from include.nce.steps.ports import Clock, Command, Conversion, Ledger, PartnerCenter, Run
+from include.nce.steps.readiness import ask_all
 
 FRESH_FOR = timedelta(minutes=1)
 """How old what a customer holds may be when its next line gets its last look."""
@@ -33,6 +35,7 @@ class Desk:
     read_at: datetime | None = None
     plans: dict[int, PlanOnRecord] = field(default_factory=dict)
     seen: dict[int, Conversion] = field(default_factory=dict)
+    checked: Sequence[Finding] | None = None
     busy: list[str] = field(default_factory=list)
     wait_seconds: float = 0.0
     buying: bool = True
@@ -68,6 +71,27 @@ class Desk:
         if conversion.plan_id not in self.plans:
             self.plans[conversion.plan_id] = await self.ledger.plan(conversion.plan_id)
         return self.plans[conversion.plan_id]
+
+    async def findings(self, *, stale: bool) -> Sequence[Finding]:
+        """What the four checks said when it was planned; once `stale`, what they say now."""
+        if not stale:
+            return await self.ledger.findings(self.run.run_id)
+        if self.checked is None:
+            campaign = await self.ledger.campaign(self.run.campaign)
+            self.checked = await ask_all(self.run.partner, campaign, self.partner_center)
+            for finding in self.checked:
+                await self.ledger.record_finding(self.run.run_id, finding, at=await self.clock.now())
+        return self.checked
+
+    async def mpn_ids(self, named: Sequence[str | None]) -> frozenset[str]:
+        """The PartnerIDs that are this partner's; Partner Center is asked only about one the roster lacks."""
+        known = frozenset(filter(None, [self.run.partner.mpn_id]))
+        if not known or not known.issuperset(filter(None, named)):
+            links = await self.partner_center.resellers()
+            known |= {
+                link.mpn_id for link in links if link.tenant_id == self.run.partner.tenant_id and link.mpn_id
+            }
+        return known
 
     async def word_on(self, plan: PlanOnRecord) -> Approval | None:
         return await self.ledger.approval(self.run.campaign, self.run.partner.partner, plan.hash)

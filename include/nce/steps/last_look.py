@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from include.nce.domain.approval import PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED
+from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
 from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
 from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.readiness import Answer
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 from include.nce.steps.desk import Desk
 from include.nce.steps.honour_opt_out import current_ruling
@@ -46,6 +48,10 @@ async def last_look(
     await desk.read_anew_if_old()
     holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
     stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
+    if stop is None:
+        stop = await _judged_otherwise(bundle, plan, holdings, campaign, now_at, desk)
+    if stop is None and not resending:
+        stop = _on_other_terms(bundle, holdings, campaign, desk)
     if stop is None and plan is not None and not resending:
         stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)
     if stop is None and not resending:
@@ -109,6 +115,71 @@ def _not_convertible(
             return (
                 ConversionState.HELD,
                 f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
+            )
+    return None
+
+
+async def _judged_otherwise(
+    bundle: Sequence[Conversion],
+    plan: PlanOnRecord | None,
+    holdings: Mapping[str, Subscription],
+    campaign: Campaign,
+    now_at: datetime,
+    desk: Desk,
+) -> Stop | None:
+    """The plan's own rule once more, by the campaign as it is now: what it would not plan is not bought."""
+    run = desk.run
+    ids = {member.legacy_id for member in bundle}
+    done = await desk.ledger.done(run.campaign, run.partner.partner)
+    findings = await desk.findings(stale=plan is None or now_at - plan.made_at > VALIDATED_FOR)
+    unclear = any(finding.answer is Answer.CANNOT_TELL for finding in findings)
+    survey = Survey(
+        partner=run.partner,
+        campaign=campaign,
+        now_at=now_at,
+        # What of New Commerce nobody can place is looked for by `_bought_by_hand`, which knows our orders.
+        subscriptions=[s for s in holdings.values() if s.is_legacy or s.migrated_from_id is not None],
+        findings=findings,
+        opt_outs=await current_ruling(run, desk.ledger),
+        done={legacy_id: known for legacy_id, known in done.items() if legacy_id not in ids},
+        first_seen_term_end_at=await desk.ledger.first_seen_term_ends(run.campaign, run.partner.partner),
+        partner_mpn_ids=await desk.mpn_ids([holdings[key].partner_mpn_id for key in ids]),
+        confirmed=await desk.ledger.confirmed_conversions(run.campaign, run.partner.partner),
+    )
+    for verdict in classify(survey):
+        if verdict.subscription.subscription_id in ids and verdict.klass is not SubscriptionClass.DUE:
+            return (
+                ConversionState.WAITING if unclear else ConversionState.HELD,
+                f"{verdict.subscription.subscription_id} is {verdict.klass.value} by now: {verdict.reason}",
+            )
+    return None
+
+
+def _on_other_terms(
+    bundle: Sequence[Conversion], holdings: Mapping[str, Subscription], campaign: Campaign, desk: Desk
+) -> Stop | None:
+    """The overrides and the offer table have other terms or another product for it than the plan had."""
+    for member in bundle:
+        offer = campaign.offer(member.offer_id)
+        asked = campaign.override_for(
+            partner=desk.run.partner.partner, customer=member.customer_id, subscription=member.legacy_id
+        )
+        term, billing = terms_to_buy(holdings[member.legacy_id], offer, asked, member.route)
+        facts = [
+            ("term", member.term, term),
+            ("billing cycle", member.billing, billing),
+            ("seats", member.seats, asked.seats if asked is not None else None),
+        ]
+        if offer is not None and offer.product_and_sku is not None:
+            facts.append(("product", member.expected_product_and_sku, offer.product_and_sku))
+        changed = [
+            f"{what} {then or 'none'}, now {now or 'none'}" for what, then, now in facts if then != now
+        ]
+        if changed:
+            return (
+                ConversionState.DRIFTED,
+                f"the campaign wants {member.legacy_id} otherwise than it was planned: {', '.join(changed)}; "
+                "start the partner again for a new plan",
             )
     return None
 
