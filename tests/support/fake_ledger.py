@@ -29,6 +29,7 @@ from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import confirmed_again
+from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import AnsweredAlready, Busy, Command, Conversion, Overtaken, Run
@@ -203,6 +204,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         customer = opt_out.customer_id.lower() if opt_out.customer_id else None
         key = (campaign, opt_out.partner, customer, opt_out.received_at)
         new = key not in self._opt_outs
+        if not new and opt_out.stands() and not self._opt_outs[key].stands():
+            raise was_withdrawn(opt_out, "somebody")
         if new:
             self._opt_outs[key] = replace(opt_out, customer_id=customer)
         return new
