@@ -109,7 +109,7 @@ def _not_convertible(
             return stop
     planned = {member.legacy_id for member in whole}
     for held in holdings.values():
-        if held.parent_id == bundle[0].legacy_id and held.status not in ENDED and (
+        if held.parent_id in planned and held.status not in ENDED and (
             held.is_legacy and held.subscription_id not in planned
         ):  # fmt: skip
             return (

@@ -17,6 +17,7 @@ from tests.support.examples import (
     MPN_ID,
     OTHER_MPN_ID,
     PARTNER_TENANT,
+    add_on,
     campaign,
     document,
     legacy,
@@ -174,3 +175,12 @@ async def test_a_check_that_gives_no_answer_is_neither_a_yes_nor_a_no(
     await world.buy()
 
     assert world.state() is S.ACCEPTED
+
+
+async def test_an_add_on_of_an_add_on_that_came_since_holds_the_whole_bundle(world: OnePartner) -> None:
+    await world.begin(legacy(1), add_on(2))
+    await world.plan()
+    world.microsoft.hold(add_on(3, base=2))
+    await world.buy()
+
+    assert_unbought(world, S.HELD, "an add-on the plan does not know")
