@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select, true
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import PLANNED_AFRESH_STATES, UNDER_WAY_STATES
+from include.nce.domain.conversion import RETRIABLE_STATES, UNDER_WAY_STATES
 from include.nce.domain.preview import Preview
 from include.nce.ledger.tables import ConversionRow, PartnerRow, PlanLineRow, PlanRow
 from include.nce.ledger.transactions import Transactions
@@ -35,7 +35,7 @@ class Previews(Transactions):
                 PlanLineRow.window_opens_at <= now_at,
             ),
         )
-        not_begun = or_(ConversionRow.conversion_id.is_(None), ConversionRow.state.in_(PLANNED_AFRESH_STATES))
+        not_begun = or_(ConversionRow.conversion_id.is_(None), ConversionRow.state.in_(RETRIABLE_STATES))
         query = (
             select(
                 func.count().filter(and_(due, not_begun)),

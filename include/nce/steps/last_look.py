@@ -14,7 +14,7 @@ from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
 from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
-from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.opt_out import OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 from include.nce.steps.desk import Desk
@@ -140,7 +140,7 @@ async def _judged_otherwise(
         # What of New Commerce nobody can place is looked for by `_bought_by_hand`, which knows our orders.
         subscriptions=[s for s in holdings.values() if s.is_legacy or s.migrated_from_id is not None],
         findings=findings,
-        opt_outs=await current_ruling(run, desk.ledger),
+        opt_outs=rule_on((), now_at),  # asked by `policy_forbids`, before this look and once more after it
         done={legacy_id: known for legacy_id, known in done.items() if legacy_id not in ids},
         first_seen_term_end_at=await desk.ledger.first_seen_term_ends(run.campaign, run.partner.partner),
         partner_mpn_ids=await desk.mpn_ids([holdings[key].partner_mpn_id for key in ids]),
