@@ -17,7 +17,7 @@ from include.nce.domain.approval import Approval, PlannedLine, PlanOnRecord, pla
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import Done, SubscriptionClass, Verdict
 from include.nce.domain.conversion import (
-    RETRIABLE_STATES,
+    PLANNED_AFRESH_STATES,
     UNDER_WAY_STATES,
     ConversionState,
     Route,
@@ -29,6 +29,7 @@ from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import confirmed_again
+from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import AnsweredAlready, Busy, Command, Conversion, Overtaken, Run
@@ -203,6 +204,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         customer = opt_out.customer_id.lower() if opt_out.customer_id else None
         key = (campaign, opt_out.partner, customer, opt_out.received_at)
         new = key not in self._opt_outs
+        if not new and opt_out.stands() and not self._opt_outs[key].stands():
+            raise was_withdrawn(opt_out, "somebody")
         if new:
             self._opt_outs[key] = replace(opt_out, customer_id=customer)
         return new
@@ -314,7 +317,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 begun = (
                     verdict.klass in (SubscriptionClass.DUE, SubscriptionClass.CONVERTED)
                     and standing is not None
-                    and standing.state not in RETRIABLE_STATES
+                    and standing.state not in PLANNED_AFRESH_STATES
                 )
                 plan.lines.append((verdict, None, standing.conversion_id if begun and standing else None))
         self._plans.append(plan)
@@ -332,7 +335,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 c.sent and not c.answered and self._command_of[c.command_id] == standing.conversion_id
                 for c in self.commands.values()
             )
-            afresh_again = standing.state in RETRIABLE_STATES or self._again(standing)
+            afresh_again = standing.state in PLANNED_AFRESH_STATES or self._again(standing)
             if not afresh_again or in_doubt:
                 return standing.conversion_id
         afresh = standing is None or standing.state is not ConversionState.PLANNED

@@ -176,10 +176,10 @@ def _classify_bundle(base: Subscription, add_ons: list[Subscription], survey: Su
 
 
 def _stays_behind(add_on: Verdict, survey: Survey) -> bool:
-    """Its own story is told already, or it ends before its base moves."""
+    """Its own story is told already, or it ends before its base moves. What cannot be read may be active."""
     return (
         add_on.subscription.subscription_id in survey.done
-        or add_on.subscription.status is not Status.ACTIVE
+        or add_on.subscription.status in (Status.SUSPENDED, Status.EXPIRED, Status.DELETED)
         or add_on.klass in (SubscriptionClass.ALREADY_MIGRATED, SubscriptionClass.LAPSES)
     )
 
@@ -199,10 +199,14 @@ def _travelling(alone: Verdict, base: Verdict, survey: Survey) -> Verdict:
             Owner.OPERATOR,
             FIX_FOR_REFUSAL[NO_MIGRATION_PATH],
         )
+    route = base.route or Route.MIGRATE
+    term, billing = terms_to_buy(add_on, offer, _override(add_on, survey), route)
     return replace(
         own,
         klass=base.klass,
-        route=base.route,
+        route=route,
+        term=term,
+        billing=billing,
         window_opens_at=base.window_opens_at,
         reason=f"Travels with its base subscription {base.subscription.subscription_id}.",
         travels_with=base.subscription.subscription_id,
@@ -436,7 +440,7 @@ def _same_sku_candidate(s: Subscription, offer: Offer, survey: Survey) -> Subscr
             and n.kind is SubscriptionKind.NCE
             and n.migrated_from_id is None
             and n.product_and_sku == offer.product_and_sku
-            and n.status in (Status.ACTIVE, Status.PENDING)
+            and n.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
         ),
         None,
     )
@@ -445,10 +449,7 @@ def _same_sku_candidate(s: Subscription, offer: Offer, survey: Survey) -> Subscr
 def _convertible(s: Subscription, term_end_at: datetime, offer: Offer, survey: Survey) -> Verdict:
     """Not held: is it due, not yet, too late, or refused by Microsoft?"""
     campaign = survey.campaign
-    override = campaign.override_for(
-        partner=survey.partner.partner, customer=s.customer_id, subscription=s.subscription_id
-    )
-    asked = override or Override(reason="nothing is overridden")
+    asked = _override(s, survey)
     opens_at = window_opens_at(term_end_at, campaign)
     safe_until = last_safe_start_at(term_end_at, campaign.safety)
     open_now = survey.now_at >= opens_at
@@ -487,6 +488,13 @@ def _convertible(s: Subscription, term_end_at: datetime, offer: Offer, survey: S
                 fix or "An operator decides with the partner what to do.",
             )
 
+    term, billing = terms_to_buy(s, offer, asked, route)
+    if is_longer_commitment(s.term, term) and asked.approved_by is None:
+        return stays(
+            SubscriptionClass.HELD,
+            f"The offer table would buy it for term {term}, longer than {s.term or 'P1Y'}: a new commitment.",
+            "Somebody approves it: an override with 'approved_by' in the campaign file.",
+        )
     mapped, announced = offer.product_and_sku, _product_and_sku(eligibility)
     if mapped is not None and announced is not None and mapped != announced:
         return stays(
@@ -500,12 +508,35 @@ def _convertible(s: Subscription, term_end_at: datetime, offer: Offer, survey: S
         "Convertible now." if open_now else f"Convertible from {opens_at:%Y-%m-%d %H:%M} UTC on.",
         warning="past its last safe start" if open_now and survey.now_at > safe_until else "",
         route=route,
-        term=asked.term or s.term,
-        billing=asked.billing or s.billing,
+        term=term,
+        billing=billing,
         seats=asked.seats,
         window_opens_at=opens_at,
         last_safe_start_at=safe_until,
         expected_product_and_sku=announced or mapped,
+    )
+
+
+def _override(s: Subscription, survey: Survey) -> Override:
+    override = survey.campaign.override_for(
+        partner=survey.partner.partner, customer=s.customer_id, subscription=s.subscription_id
+    )
+    return override or _NOTHING_OVERRIDDEN
+
+
+_NOTHING_OVERRIDDEN = Override(reason="nothing is overridden")
+
+
+def terms_to_buy(
+    s: Subscription, offer: Offer | None, asked: Override | None, route: Route
+) -> tuple[str | None, str | None]:
+    """Term and billing cycle: the override's, else legacy's own, else those of what is bought. A migration
+    keeps legacy's where neither is known."""
+    target = offer.purchase if offer is not None and route is Route.PURCHASE else None
+    asked = asked or _NOTHING_OVERRIDDEN
+    return (
+        asked.term or s.term or (target.term if target is not None else None),
+        asked.billing or s.billing or (target.billing if target is not None else None),
     )
 
 

@@ -80,6 +80,9 @@ RETRIABLE_STATES = frozenset(
     }
 )
 """Nothing of ours exists at Microsoft: a new plan may start it afresh (back to `planned`)."""
+PLANNED_AFRESH_STATES = RETRIABLE_STATES | {ConversionState.BY_OTHERS}
+"""States from which a new plan that wants it bought starts it afresh. What somebody else moved is among them:
+a plan wants it again only once their move is gone."""
 UNDER_WAY_STATES = PENDING_STATES | {ConversionState.COVERED, ConversionState.STRANDED}
 """Something of ours may exist at Microsoft: a new plan carries it on, and never starts it again."""
 

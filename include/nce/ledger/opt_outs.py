@@ -34,7 +34,7 @@ class OptOuts(Transactions):
         """Keep one form; False when the same one (partner, customer, instant) was on record already.
 
         A form that says it was withdrawn withdraws the one on record. Raises InputRefused when the partner
-        is not enrolled: an opt-out under a misspelt name would protect nobody.
+        is not enrolled, and when the very form was withdrawn since: either would protect nobody.
         """
         async with self._transaction() as session:
             await find_partner(session, campaign, opt_out.partner)
@@ -67,6 +67,17 @@ class OptOuts(Transactions):
                     )
                     .values(withdrawn_at=opt_out.withdrawn_at, withdrawn_by=withdrawn_by)
                 )
+            elif number is None:
+                taken_back_by = await session.scalar(
+                    select(OptOutRow.withdrawn_by).where(
+                        OptOutRow.campaign == campaign,
+                        OptOutRow.partner == opt_out.partner,
+                        OptOutRow.customer_id.is_not_distinct_from(customer),
+                        OptOutRow.received_at == opt_out.received_at,
+                    )
+                )
+                if taken_back_by is not None:
+                    raise was_withdrawn(opt_out, taken_back_by)
             return number is not None
 
     async def withdraw_opt_out(
@@ -172,6 +183,18 @@ class OptOuts(Transactions):
         async with self._transaction() as session:
             row = await session.scalar(_latest_ruling(run_id))
             return None if row is None else _ruling(row)
+
+
+def was_withdrawn(opt_out: OptOut, by: str) -> InputRefused:
+    whose = opt_out.partner if opt_out.customer_id is None else (
+        f"{opt_out.partner}'s customer {lower_guid(opt_out.customer_id)}"
+    )  # fmt: skip
+    return InputRefused(
+        [
+            f"The opt-out of {whose} received at {opt_out.received_at.isoformat()} was withdrawn by {by} and "
+            "does not stand; if it is to stand again, record it with the moment at which the partner said so."
+        ]
+    )
 
 
 def _latest_ruling(run_id: str) -> Select[tuple[OptOutRulingRow]]:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.approval import PlannedLine, PlanOnRecord, plan_hash, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
-from include.nce.domain.conversion import RETRIABLE_STATES, ConversionState, Route
+from include.nce.domain.conversion import PLANNED_AFRESH_STATES, ConversionState, Route
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.plan import tally
 from include.nce.domain.subscription import Customer, Subscription
@@ -433,7 +433,7 @@ async def _under_way(session: AsyncSession, verdicts: Sequence[Verdict]) -> dict
     query = select(ConversionRow.legacy_id, ConversionRow.conversion_id).where(
         ConversionRow.customer_id.in_({s.customer_id for s in due}),
         ConversionRow.legacy_id.in_([s.subscription_id for s in due]),
-        ConversionRow.state.not_in(RETRIABLE_STATES),
+        ConversionRow.state.not_in(PLANNED_AFRESH_STATES),
     )
     return {row.legacy_id: row.conversion_id for row in await session.execute(query)}
 
@@ -474,7 +474,9 @@ async def _open_conversions(
         row = row_of[terms["customer_id"], terms["legacy_id"]]
         if row.conversion_id in opened:
             session.add(history_of(row, terms, at))
-        elif (row.state in RETRIABLE_STATES or row.legacy_id in again) and row.conversion_id not in in_doubt:
+        elif (
+            row.state in PLANNED_AFRESH_STATES or row.legacy_id in again
+        ) and row.conversion_id not in in_doubt:
             _start_afresh(session, row, terms, reason, at)
     return {row.legacy_id: row.conversion_id for row in rows}
 

@@ -320,7 +320,12 @@ class CancelLegacy(_Step):
 
             self.log.info("%d finished; %d still under way at Microsoft.", done.finished, done.pending)
             self.defer(
-                trigger=CoverageTrigger(context["run_id"], int(self.batch["batch_no"]), resumes=True),
+                trigger=CoverageTrigger(
+                    context["run_id"],
+                    int(self.batch["batch_no"]),
+                    resumes=True,
+                    plan_id=int(self.batch["plan_id"]),
+                ),
                 method_name="execute_complete",
             )
         if done.unresolved:

@@ -217,10 +217,14 @@ class CoverageTrigger(_Wait):
     """Looks at one batch until its NCE subscriptions are active, or until waiting on would withhold others.
 
     `resumes` tells whether a deferred task goes on afterwards (its event is for it) or the task ends here.
+    `plan_id`: the plan whose batch it is, where that is known; else the run's latest.
     """
 
-    def __init__(self, run_id: str, batch_no: int | str, resumes: bool = False) -> None:
+    def __init__(
+        self, run_id: str, batch_no: int | str, resumes: bool = False, plan_id: int | None = None
+    ) -> None:
         super().__init__()
+        self.plan_id = plan_id
         self.run_id = run_id
         self.batch_no = batch_no
         self.resumes = resumes
@@ -229,7 +233,12 @@ class CoverageTrigger(_Wait):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
             "include.nce.orchestration.triggers.CoverageTrigger",
-            {"run_id": self.run_id, "batch_no": self.batch_no, "resumes": self.resumes},
+            {
+                "run_id": self.run_id,
+                "batch_no": self.batch_no,
+                "resumes": self.resumes,
+                "plan_id": self.plan_id,
+            },
         )
 
     async def wait(self) -> TriggerEvent:
@@ -237,7 +246,7 @@ class CoverageTrigger(_Wait):
 
         async with pulse() as shared:
             run = await shared.world.ledger.run(self.run_id)
-            plan_id = await shared.world.ledger.latest_plan_id(self.run_id)
+            plan_id = self.plan_id or await shared.world.ledger.latest_plan_id(self.run_id)
             looked_at: datetime | None = None
             async for beat in shared.beats(run):
                 if looked_at is None and self.resumes:

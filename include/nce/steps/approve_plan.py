@@ -42,7 +42,7 @@ async def approve_plan(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing
     Clearing this task asks again only about a plan that is not approved.
     """
     run = await ledger.run(run_id)
-    lines = [line for line in await ledger.conversions(run_id) if line.state is ConversionState.PLANNED]
+    lines = await _planned(run, ledger)
     if run.mode != "apply" or not lines or lines[0].plan_id is None:
         return Standing(True, "Nothing is bought by this plan: nobody has to approve it.")
     campaign = await ledger.campaign(run.campaign)
@@ -63,6 +63,16 @@ async def approve_plan(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing
     )
 
 
+async def _planned(run: Run, ledger: Ledger) -> list[Conversion]:
+    """What this run's plan may buy: not what another campaign or partner has planned since."""
+    whose = (run.campaign, run.partner.partner)
+    return [
+        line
+        for line in await ledger.conversions(run.run_id)
+        if line.state is ConversionState.PLANNED and (line.campaign, line.partner) == whose
+    ]
+
+
 async def record_answer(
     run_id: str,
     plan_hash: str,
@@ -80,7 +90,7 @@ async def record_answer(
     said = Approval(plan_hash, word, decided_by, now_at, comment.strip())
     await ledger.record_approval(run.campaign, run.partner.partner, said)
     if not approved:
-        lines = [line for line in await ledger.conversions(run_id) if line.state is ConversionState.PLANNED]
+        lines = await _planned(run, ledger)
         hashes = {
             plan_id: (await ledger.plan(plan_id)).hash
             for plan_id in {line.plan_id for line in lines}

@@ -26,7 +26,7 @@ from include.nce.domain.conversion import (
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import CatalogueTarget, Status
 from include.nce.steps.desk import Desk, MayNotBuy
-from include.nce.steps.last_look import last_look, seats_to_buy, successor_of
+from include.nce.steps.last_look import Stop, last_look, policy_forbids, seats_to_buy, successor_of
 from include.nce.steps.ports import (
     Answered,
     Busy,
@@ -50,6 +50,14 @@ SHORTEST_PAUSE_SECONDS = 2.0
 
 MIGRATION = "create_migration"
 CHECKOUT = "check_out"
+
+
+class ForbiddenSince(Exception):
+    """The last look read for a while, and an opt-out or a moved date came in between."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop[1])
+        self.stop = stop
 
 
 class LockLost(Exception):
@@ -170,6 +178,8 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
         if sent is not None:
             await _note_forgotten(base, sent, desk)
         return False
+    if sent is None and base.state not in _SENT and not all(map(desk.is_ours, bundle)):
+        return False  # planned since by another campaign or partner, whose rules and approvals are not ours
     try:
         # Also without an open command: who noted the answer may have died before the state followed.
         if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):
@@ -181,12 +191,10 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
             await desk.refuse_unless_it_may_buy()
         stop = None if ordered else await last_look(bundle, whole, desk, resending=sent is not None)
         if stop is not None:
-            state, reason = stop
-            if sent is not None:
-                state, reason = ConversionState.UNKNOWN, f"sent before, unanswered, not sent again: {reason}"
-            await desk.move(bundle, state, reason)
-            return False
+            return await _leave_unbought(bundle, stop, sent, desk)
         return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer)
+    except ForbiddenSince as since:
+        return await _leave_unbought(bundle, since.stop, sent, desk)
     except MayNotBuy as halted:
         if sent is not None:
             why = f"sent before, unanswered, not sent again: {halted}"
@@ -194,6 +202,14 @@ async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWrite
         return False
     except PartnerCenterFault as fault:
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
+
+
+async def _leave_unbought(bundle: Sequence[Conversion], stop: Stop, sent: Command | None, desk: Desk) -> bool:
+    state, reason = stop
+    if sent is not None:
+        state, reason = ConversionState.UNKNOWN, f"sent before, unanswered, not sent again: {reason}"
+    await desk.move(bundle, state, reason)
+    return False
 
 
 async def _migrate(
@@ -345,14 +361,24 @@ def _target(member: Conversion, campaign: Campaign) -> CatalogueTarget | None:
 
 
 async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, desk: Desk) -> None:
-    """A success can carry errors: each line is accepted or refused on its own, the base last."""
+    """A success can carry errors: each line is accepted or refused on its own, the base last.
+
+    A line with neither an order nor an error may have been ordered all the same: never bought again unasked.
+    """
     refused = {fault.legacy_id: fault for fault in purchase.faults}
     for member in reversed(bundle):
         order_id = purchase.order_ids.get(member.legacy_id)
         if order_id is None:
             fault = refused.get(member.legacy_id) or refused.get(None)
-            why = f"{fault.description} (code {fault.code})" if fault else "no order came back for it"
-            await desk.move([member], ConversionState.REFUSED, f"Partner Center refuses: {why}")
+            if fault is not None:
+                why = f"Partner Center refuses: {fault.description} (code {fault.code})"
+                await desk.move([member], ConversionState.REFUSED, why)
+                continue
+            await desk.move(
+                [member], ConversionState.STRANDED,
+                f"cart {purchase.cart_id} was checked out, and neither an order nor an error came back for "
+                "it: a person looks for its order",
+            )  # fmt: skip
             continue
         with suppress(Overtaken):  # whoever has moved it had the same cart checked out
             await desk.move(
@@ -375,6 +401,8 @@ async def _send(
     """Intention, note, one send, answer. True when a little more time may help."""
     base = bundle[0]
     await desk.refuse_if_stopped()
+    if desk.buying and (stop := await policy_forbids(base, desk)) is not None:
+        raise ForbiddenSince(stop)
     command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
     if not command.sent and command.payload != payload:
         # Left behind by a crash and never sent; what is sent now is another one.

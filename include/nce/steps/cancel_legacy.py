@@ -162,7 +162,7 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
         CoveredPair(s, successors.get(s.subscription_id), None)
         for s in held.values()
         if s.is_legacy and s.subscription_id not in ids and s.status not in ENDED
-        and (s.subscription_id in bases or s.parent_id in bases)
+        and (s.subscription_id in bases or s.parent_id in bases | ids)
     ]  # fmt: skip
     return planned + others
 

@@ -162,6 +162,18 @@ async def _follow_migration(
             )
         return
     if migration.state is MigrationState.COMPLETED:
+        nameless = migration.nce_subscription_id is None and line.nce_subscription_id is None
+        if (
+            nameless
+            and line.state is not ConversionState.UNKNOWN
+            and _out_of_patience(line, campaign, now_at)
+        ):
+            await say(
+                ConversionState.STRANDED,
+                "Microsoft says it is migrated and names no NCE subscription: an operator opens a ticket.",
+                migration_id=migration.migration_id,
+            )
+            return
         await say(
             ConversionState.ACCEPTED, "migrated, NCE is being verified",
             migration_id=migration.migration_id, nce_subscription_id=migration.nce_subscription_id,

@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 
 from include.nce.domain.approval import PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.cancellation import ENDED
+from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
 from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
-from include.nce.domain.opt_out import OptOutVerdict
+from include.nce.domain.opt_out import OptOutVerdict, rule_on
+from include.nce.domain.readiness import Answer
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 from include.nce.steps.desk import Desk
 from include.nce.steps.honour_opt_out import current_ruling
@@ -30,26 +33,37 @@ async def last_look(
     """What stops the purchase of `bundle`, the members of `whole` that are not bought yet. None: buy.
 
     `resending`: it was sent before and got no answer. What is sent again is that very request, so what it was
-    planned and approved as is not asked any more; what forbids a purchase altogether is.
+    planned and approved as is not asked any more; what forbids a purchase altogether is, and a person's no.
     """
     campaign = await desk.ledger.campaign(desk.run.campaign)
     now_at = await desk.clock.now()
-    stop = await _policy_forbids(bundle[0], campaign, now_at, desk)
-    plan = None if resending else await desk.plan_of(bundle[0])
-    if stop is None and not resending:
-        stop = await _not_approved(plan, campaign, desk)
+    if not all(map(desk.is_ours, bundle)):
+        return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
+    stop = await policy_forbids(bundle[0], desk)
+    plan = await desk.plan_of(bundle[0])
+    if stop is None:
+        stop = await (_rejected(plan, desk) if resending else _not_approved(plan, campaign, desk))
     if stop is not None:
         return stop
+    await desk.read_anew_if_old()
     holdings = {s.subscription_id: s for s in await desk.fresh(bundle[0].customer_id)}
     stop = _not_convertible(bundle, whole, holdings, campaign, now_at)
-    if stop is None and plan is not None:
+    if stop is None:
+        stop = await _judged_otherwise(bundle, plan, holdings, campaign, now_at, desk)
+    if stop is None and not resending:
+        stop = _on_other_terms(bundle, holdings, campaign, desk)
+    if stop is None and plan is not None and not resending:
         stop = await _not_as_planned(bundle, plan, holdings, now_at, desk)
     if stop is None and not resending:
         stop = await _bought_by_hand(bundle, holdings.values(), desk)
     return stop
 
 
-async def _policy_forbids(base: Conversion, campaign: Campaign, now_at: datetime, desk: Desk) -> Stop | None:
+async def policy_forbids(base: Conversion, desk: Desk) -> Stop | None:
+    """What may come in at any moment, the cut-over and the opt-outs: asked before the last look reads Partner
+    Center, which can take minutes, and once more when it has."""
+    campaign = await desk.ledger.campaign(desk.run.campaign)
+    now_at = await desk.clock.now()
     if now_at < campaign.cut_over_at():
         return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
     ruling = await current_ruling(desk.run, desk.ledger)
@@ -65,16 +79,21 @@ async def _not_approved(plan: PlanOnRecord | None, campaign: Campaign, desk: Des
     """Whether today's policy wants an approval of exactly this plan, and whether there is one."""
     if plan is None or not plan.is_genuine:
         return ConversionState.HELD, "no plan with a valid hash stands behind it: start the partner again"
-    said = await desk.ledger.approval(desk.run.campaign, desk.run.partner.partner, plan.hash)
-    if said is not None and not said.approved:
-        return ConversionState.HELD, said.sentence
+    rejected = await _rejected(plan, desk)
+    if rejected is not None:
+        return rejected
     reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
-    if reasons and said is None:
+    if reasons and await desk.word_on(plan) is None:
         return (
             ConversionState.HELD,
             f"plan {plan.short_hash} has to be approved, and nobody has: {'; '.join(reasons)}",
         )
     return None
+
+
+async def _rejected(plan: PlanOnRecord | None, desk: Desk) -> Stop | None:
+    said = None if plan is None else await desk.word_on(plan)
+    return None if said is None or said.approved else (ConversionState.HELD, said.sentence)
 
 
 def _not_convertible(
@@ -90,12 +109,77 @@ def _not_convertible(
             return stop
     planned = {member.legacy_id for member in whole}
     for held in holdings.values():
-        if held.parent_id == bundle[0].legacy_id and held.status is Status.ACTIVE and (
+        if held.parent_id in planned and held.status not in ENDED and (
             held.is_legacy and held.subscription_id not in planned
         ):  # fmt: skip
             return (
                 ConversionState.HELD,
                 f"it has an add-on the plan does not know, {held.subscription_id}: start the partner again",
+            )
+    return None
+
+
+async def _judged_otherwise(
+    bundle: Sequence[Conversion],
+    plan: PlanOnRecord | None,
+    holdings: Mapping[str, Subscription],
+    campaign: Campaign,
+    now_at: datetime,
+    desk: Desk,
+) -> Stop | None:
+    """The plan's own rule once more, by the campaign as it is now: what it would not plan is not bought."""
+    run = desk.run
+    ids = {member.legacy_id for member in bundle}
+    done = await desk.ledger.done(run.campaign, run.partner.partner)
+    findings = await desk.findings(stale=plan is None or now_at - plan.made_at > VALIDATED_FOR)
+    unclear = any(finding.answer is Answer.CANNOT_TELL for finding in findings)
+    survey = Survey(
+        partner=run.partner,
+        campaign=campaign,
+        now_at=now_at,
+        # What of New Commerce nobody can place is looked for by `_bought_by_hand`, which knows our orders.
+        subscriptions=[s for s in holdings.values() if s.is_legacy or s.migrated_from_id is not None],
+        findings=findings,
+        opt_outs=rule_on((), now_at),  # asked by `policy_forbids`, before this look and once more after it
+        done={legacy_id: known for legacy_id, known in done.items() if legacy_id not in ids},
+        first_seen_term_end_at=await desk.ledger.first_seen_term_ends(run.campaign, run.partner.partner),
+        partner_mpn_ids=await desk.mpn_ids([holdings[key].partner_mpn_id for key in ids]),
+        confirmed=await desk.ledger.confirmed_conversions(run.campaign, run.partner.partner),
+    )
+    for verdict in classify(survey):
+        if verdict.subscription.subscription_id in ids and verdict.klass is not SubscriptionClass.DUE:
+            return (
+                ConversionState.WAITING if unclear else ConversionState.HELD,
+                f"{verdict.subscription.subscription_id} is {verdict.klass.value} by now: {verdict.reason}",
+            )
+    return None
+
+
+def _on_other_terms(
+    bundle: Sequence[Conversion], holdings: Mapping[str, Subscription], campaign: Campaign, desk: Desk
+) -> Stop | None:
+    """The overrides and the offer table have other terms or another product for it than the plan had."""
+    for member in bundle:
+        offer = campaign.offer(member.offer_id)
+        asked = campaign.override_for(
+            partner=desk.run.partner.partner, customer=member.customer_id, subscription=member.legacy_id
+        )
+        term, billing = terms_to_buy(holdings[member.legacy_id], offer, asked, member.route)
+        facts = [
+            ("term", member.term, term),
+            ("billing cycle", member.billing, billing),
+            ("seats", member.seats, asked.seats if asked is not None else None),
+        ]
+        if offer is not None and offer.product_and_sku is not None:
+            facts.append(("product", member.expected_product_and_sku, offer.product_and_sku))
+        changed = [
+            f"{what} {then or 'none'}, now {now or 'none'}" for what, then, now in facts if then != now
+        ]
+        if changed:
+            return (
+                ConversionState.DRIFTED,
+                f"the campaign wants {member.legacy_id} otherwise than it was planned: {', '.join(changed)}; "
+                "start the partner again for a new plan",
             )
     return None
 
@@ -158,7 +242,7 @@ async def _bought_by_hand(
     wanted = {m.expected_product_and_sku for m in bundle}
     for held in holdings:
         placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
-        alive = held.status in (Status.ACTIVE, Status.PENDING)
+        alive = held.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
         if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
             return (
                 ConversionState.HELD,

@@ -550,8 +550,8 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
 
         Its hash is that of what it buys (`planned_lines`), or that of the plan it `follows`. Add-ons get a
         conversion of their own whose `base_id` is the subscription they travel with. A conversion in one of
-        `RETRIABLE_STATES` goes back to `planned`, as does one that was undone and is to be converted again by
-        a person's later decision; any other keeps its state and its facts.
+        `PLANNED_AFRESH_STATES` goes back to `planned`, as does one that was undone and is to be converted
+        again by a person's later decision; any other keeps its state and its facts.
         """
         ...
 

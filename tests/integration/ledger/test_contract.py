@@ -157,6 +157,17 @@ async def test_a_withdrawn_opt_out_stays_on_record_and_speaks_no_more(ledger):
     assert (withdrawals, form.withdrawn_at, form.stands()) == ([1, 0], LATER, False)
 
 
+async def test_a_form_that_was_withdrawn_is_not_said_to_be_on_record_when_it_is_filed_again(ledger):
+    form = OptOut("rossi", AT, "anna", customer_id=CUSTOMER)
+    await ledger.record_opt_out(CAMPAIGN, form)
+    await ledger.withdraw_opt_out(
+        CAMPAIGN, "rossi", customer_id=CUSTOMER, withdrawn_at=LATER, withdrawn_by="bruno"
+    )
+    with pytest.raises(InputRefused, match="does not stand"):
+        await ledger.record_opt_out(CAMPAIGN, form)
+    assert await ledger.record_opt_out(CAMPAIGN, replace(form, received_at=LATER))
+
+
 async def test_a_withdrawal_of_what_never_came_in_is_refused(ledger):
     with pytest.raises(InputRefused, match="verdi"):
         await ledger.withdraw_opt_out(CAMPAIGN, "verdi", withdrawn_at=LATER, withdrawn_by="bruno")

@@ -254,7 +254,7 @@ def test_the_same_product_without_its_origin_is_only_a_candidate_that_a_person_c
     [
         nce(customer_id=OTHER_CUSTOMER),
         nce(offer_id=f"{AUDIO_NCE}:CFQ7TTC0K9ZZ"),
-        nce(status=Status.SUSPENDED),
+        nce(status=Status.EXPIRED),
         nce(status=Status.DELETED),
         nce(migrated_from_id=legacy_id(99)),
         legacy(99, kind=SubscriptionKind.SOFTWARE, offer_id=f"{BASIC_NCE}:CFQ7TTC0K9ZZ"),

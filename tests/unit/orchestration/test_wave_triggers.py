@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState
 from include.nce.orchestration import pulse as module
 from include.nce.orchestration.composition import Product
-from include.nce.orchestration.triggers import StandstillTrigger, WaveTrigger
+from include.nce.orchestration.triggers import CoverageTrigger, StandstillTrigger, WaveTrigger
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, at, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
 
@@ -206,8 +207,29 @@ async def test_a_standstill_lets_what_is_bought_be_finished(
     assert ConversionState.COVERED in (world.state(1), world.state(2))
 
 
+async def test_the_wait_for_a_batch_looks_at_its_own_plan_when_a_later_one_numbers_batches_otherwise(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.microsoft.provisioning_takes = timedelta(hours=10)
+    await world.begin(legacy(1), legacy(2, offer_id=IDENTITY))
+    first = await world.plan()
+    await world.buy()
+    world.clock.advance(hours=4)
+    await world.confirm()
+    await world.cancel()
+    assert world.state(1) is ConversionState.CONVERTED
+    await world.plan()
+    world.clock.advance(hours=7)
+    task, _ = waiting(CoverageTrigger(RUN, 1, resumes=True, plan_id=first.plan_id), monkeypatch)
+    await beats()
+    world.clock.advance(hours=1)
+    await asyncio.wait_for(task, 5)
+
+    assert world.state(2) is ConversionState.COVERED
+
+
 def test_what_waits_survives_a_restart_of_the_triggerer() -> None:
-    for trigger in (WaveTrigger(RUN), StandstillTrigger(RUN, 7, 1)):
+    for trigger in (WaveTrigger(RUN), StandstillTrigger(RUN, 7, 1), CoverageTrigger(RUN, 1, True, 7)):
         path, arguments = trigger.serialize()
         assert path == f"include.nce.orchestration.triggers.{type(trigger).__name__}"
         assert type(trigger)(**arguments).serialize() == (path, arguments)

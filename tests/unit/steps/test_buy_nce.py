@@ -15,6 +15,9 @@ from include.nce.domain.conversion import ConversionState, Refusal, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
+from include.nce.steps.honour_opt_out import honour_opt_out
+from include.nce.steps.open_run import open_run
+from include.nce.steps.plan_conversions import plan_conversions
 from include.nce.steps.ports import Busy, CartLineFault
 from tests.support.examples import (
     AUDIO_NCE,
@@ -35,6 +38,7 @@ from tests.support.examples import (
     legacy_id,
     nce,
     nce_id,
+    partner,
 )
 from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled
 from tests.support.one_partner import RUN, OnePartner
@@ -519,7 +523,7 @@ async def test_what_changed_since_the_plan_is_seen_before_buying(
     assert world.microsoft.sent == []
 
 
-async def test_a_subscription_without_a_term_end_is_not_stopped_by_the_last_day(world: OnePartner) -> None:
+async def test_what_got_no_answer_and_has_no_term_end_any_more_is_not_sent_again(world: OnePartner) -> None:
     await planned(world, legacy())
     world.microsoft.fail("create_migration", lost)
     world.microsoft.fail("migrations", lost, times=PASSES)
@@ -528,7 +532,9 @@ async def test_a_subscription_without_a_term_end_is_not_stopped_by_the_last_day(
     world.microsoft.change(legacy_id(1), term_end_at=None)
     await world.buy()
 
-    assert world.state() is S.ACCEPTED
+    assert world.state() is S.UNKNOWN
+    assert "gives no term end" in world.conversion().reason
+    assert not world.microsoft.sent
 
 
 @ROUTES
@@ -728,22 +734,42 @@ async def test_a_checkout_that_orders_only_a_part_is_completed_not_repeated(
     world.assert_rules()
 
 
-@pytest.mark.parametrize(
-    ("fault", "says"),
-    [
-        (CartLineFault(None, None, "the cart is under review"), "the cart is under review"),
-        (CartLineFault(legacy_id(9), 1, "another line"), "no order came back for it"),
-    ],
-)
-async def test_a_checkout_without_an_order_is_a_refusal(
-    world: OnePartner, fault: CartLineFault, says: str
-) -> None:
+async def test_a_checkout_whose_error_names_no_line_is_a_refusal(world: OnePartner) -> None:
     await planned(world, BUNDLE[0])
-    world.microsoft.not_ordered[legacy_id(1)] = fault
+    world.microsoft.not_ordered[legacy_id(1)] = CartLineFault(None, None, "the cart is under review")
     await world.buy()
 
     assert world.state() is S.REFUSED
-    assert says in world.conversion().reason
+    assert "the cart is under review" in world.conversion().reason
+
+
+class _LosesItsOrders:
+    """Partner Center that places an order, answers without it, and does not list what it makes yet."""
+
+    def __init__(self, world: OnePartner) -> None:
+        self._microsoft = world.microsoft
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._microsoft, name)
+
+    async def check_out(self, *asked: Any, **options: Any) -> Any:
+        purchase, answered = await self._microsoft.check_out(*asked, **options)
+        return replace(purchase, order_ids={}, subscription_ids={}), answered
+
+    async def subscriptions_of(self, customer_id: str) -> Sequence[Subscription]:
+        return [s for s in await self._microsoft.subscriptions_of(customer_id) if s.is_legacy]
+
+
+async def test_a_checkout_with_neither_order_nor_error_is_not_bought_again(world: OnePartner) -> None:
+    await planned(world, BUNDLE[0])
+    world.partner_center = _LosesItsOrders(world)
+    await world.buy()
+    assert world.state() is S.STRANDED
+    assert "a person looks for its order" in world.conversion().reason
+    await world.plan()
+    await world.buy()
+
+    assert world.bought() == 1
 
 
 async def test_a_cart_with_errors_is_not_checked_out(world: OnePartner) -> None:
@@ -798,14 +824,14 @@ async def test_a_cart_that_was_sent_to_checkout_and_is_gone_is_never_bought_agai
     assert "is gone: a person looks for its order" in world.conversion().reason
 
 
-async def test_an_offer_whose_mapping_went_away_is_refused(world: OnePartner) -> None:
+async def test_an_offer_that_went_away_is_held(world: OnePartner) -> None:
     await planned(world, BUNDLE[0])
     offers = [o for o in campaign().model_dump(mode="json")["offers"] if o["offer_id"] != IDENTITY]
     await world.records.import_campaign(campaign(offers=offers), "anna", "a slip")
     await world.buy()
 
-    assert world.state() is S.REFUSED
-    assert "no purchase mapping" in world.conversion().reason
+    assert world.state() is S.HELD
+    assert "is not in the offer table" in world.conversion().reason
 
 
 async def test_an_offer_that_is_no_longer_bought_is_refused_too(world: OnePartner) -> None:
@@ -815,6 +841,7 @@ async def test_an_offer_that_is_no_longer_bought_is_refused_too(world: OnePartne
     await world.buy()
 
     assert world.state() is S.REFUSED
+    assert "no purchase mapping" in world.conversion().reason
 
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.PENDING])
@@ -1107,3 +1134,161 @@ async def test_what_would_become_another_product_by_now_waits_for_a_new_plan(wor
 
     assert (world.state(), world.microsoft.sent) == (S.DRIFTED, [])
     assert "CFQ7TTC0LH99:0001" in world.conversion().reason
+
+
+@ROUTES
+async def test_what_another_campaign_has_planned_since_is_left_to_that_campaigns_approval(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    stricter = campaign(campaign="second-campaign", approvals={"always": True})
+    await world.records.import_campaign(stricter, "anna", "founding")
+    await world.records.enrol("second-campaign", [partner()])
+    ours: dict[str, Any] = {"partner_center": world.microsoft, "ledger": world.records, "clock": world.clock}
+    second = await open_run("second", "second-campaign", "rossi-informatica", "apply", **ours)
+    await honour_opt_out(second.run_id, **ours)
+    await plan_conversions(second.run_id, **ours)
+    assert world.conversion().campaign == "second-campaign"
+    await world.buy()
+
+    assert not world.microsoft.sent
+    assert world.state() is S.PLANNED
+
+
+@ROUTES
+async def test_an_add_on_that_came_since_and_cannot_be_read_holds_its_base(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route))
+    unread = add_on(3, status=Status.OTHER, offer_id="", seats=0, term_end_at=None)
+    world.microsoft.hold(unread)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD
+
+
+@ROUTES
+@pytest.mark.parametrize("status", [Status.SUSPENDED, Status.OTHER])
+async def test_a_suspended_nce_subscription_of_the_same_product_is_billed_and_holds_the_purchase(
+    world: OnePartner, route: Route, status: Status
+) -> None:
+    product = IDENTITY_NCE if route is Route.PURCHASE else BASIC_NCE
+    await planned(world, of(route))
+    world.microsoft.hold(nce(1, offer_id=f"{product}:CFQ7TTC0K9ZZ", status=status))
+    await world.buy()
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD
+    await world.plan()
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+
+
+async def test_a_mapping_to_three_years_is_not_bought_silently_where_legacy_names_no_term(
+    world: OnePartner,
+) -> None:
+    product, sku = IDENTITY_NCE.split(":")
+    target = {"product": product, "sku": sku, "term": "P3Y", "billing": "annual"}
+    offer = {"offer_id": IDENTITY, "name": "Identity P1", "segment": "commercial", "route": "purchase"}
+    document = campaign(offers=[{**offer, "purchase": target}])
+    await planned(world, legacy(offer_id=IDENTITY, term=None, billing=None), document=document)
+    assert world.planned is not None
+    assert world.planned.classes == {"held": 1}
+
+    agreed = {"term": "P3Y", "approved_by": "olga", "reason": "the customer wants it"}
+    await world.records.import_campaign(
+        campaign(offers=[{**offer, "purchase": target}], overrides=[agreed]), "anna", "agreed"
+    )
+    await world.plan()
+    await world.buy()
+    assert not world.microsoft.sent_of("check_out")
+    await world.approve()
+    await world.plan()
+    await world.buy()
+
+    assert world.bought() == 1
+
+
+class _OptsOutMeanwhile:
+    """Partner Center that is so slow at one question that an opt-out comes in before its answer."""
+
+    def __init__(self, world: OnePartner, question: str) -> None:
+        self._world = world
+        self._question = question
+
+    def __getattr__(self, name: str) -> Any:
+        ask = getattr(self._world.microsoft, name)
+        if name != self._question:
+            return ask
+
+        async def slowly(*asked: Any, **options: Any) -> Any:
+            answer = await ask(*asked, **options)
+            await self._world.opt_out(at("2022-06-20 10:00"))
+            return answer
+
+        return slowly
+
+
+@pytest.mark.parametrize(
+    ("route", "question"),
+    [
+        (Route.MIGRATE, "subscriptions_of"),
+        (Route.MIGRATE, "validate_migration"),
+        (Route.PURCHASE, "subscriptions_of"),
+        (Route.PURCHASE, "create_cart"),
+    ],
+)
+async def test_an_opt_out_that_comes_in_while_the_last_look_reads_stops_the_purchase(
+    world: OnePartner, route: Route, question: str
+) -> None:
+    await planned(world, of(route))
+    world.clock.advance(hours=2)
+    world.partner_center = _OptsOutMeanwhile(world, question)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.HELD
+    assert "opted out in time" in world.conversion().reason.lower()
+
+
+@ROUTES
+async def test_what_got_no_answer_is_not_sent_again_once_a_person_has_rejected_its_plan(
+    world: OnePartner, route: Route
+) -> None:
+    await planned(world, of(route), document=campaign(approvals={"always": True}))
+    await world.approve()
+    world.microsoft.fail(WRITE[route], lost, times=PASSES)
+    await world.buy()
+    assert world.state() is S.UNKNOWN
+    await world.approve(by="paolo", word=ApprovalWord.REJECTED)
+    await world.buy()
+
+    assert not world.microsoft.sent_of(WRITE[route])
+    assert world.state() is S.UNKNOWN
+    assert "paolo rejected" in world.conversion().reason
+
+
+class _SlowAtCheckout:
+    """Partner Center that takes minutes for the first line, while somebody buys the next one by hand."""
+
+    def __init__(self, world: OnePartner) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.microsoft, name)
+
+    async def check_out(self, *asked: Any, **options: Any) -> Any:
+        answer = await self._world.microsoft.check_out(*asked, **options)
+        self._world.clock.advance(minutes=3)
+        self._world.microsoft.hold(nce(9, offer_id=f"{SIGN_IN_NCE}:CFQ7TTC0K9ZZ"))
+        return answer
+
+
+async def test_what_is_bought_by_hand_while_the_line_before_it_is_bought_is_seen(world: OnePartner) -> None:
+    await planned(world, of(Route.PURCHASE, 1), legacy(2, offer_id=SIGN_IN))
+    world.partner_center = _SlowAtCheckout(world)
+    await world.buy()
+
+    assert (world.bought(1), world.bought(2)) == (1, 0)
+    assert world.state(2) is S.HELD

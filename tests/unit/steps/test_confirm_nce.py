@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -355,3 +356,33 @@ NOON = at("2022-07-12 12:00")
 )
 def test_when_finishing_is_worth_it(coverage: Coverage, worth: bool) -> None:
     assert coverage.worth_cancelling(NOON, 60) is worth
+
+
+class _NamesNoSubscription:
+    """Partner Center whose answers leave out which subscription a migration made."""
+
+    def __init__(self, world: OnePartner) -> None:
+        self._microsoft = world.microsoft
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._microsoft, name)
+
+    async def migrations(self, **wanted: Any) -> AsyncIterator[Migration]:
+        async for migration in self._microsoft.migrations(**wanted):
+            yield replace(migration, nce_subscription_id=None)
+
+
+async def test_a_completed_migration_that_names_no_subscription_does_not_hang_for_ever(
+    world: OnePartner,
+) -> None:
+    await bought(world, legacy())
+    world.partner_center = _NamesNoSubscription(world)
+    world.clock.advance(hours=24)
+    (coverage,) = await world.confirm()
+    assert coverage.pending == 1
+    world.clock.advance(hours=49)
+    (coverage,) = await world.confirm()
+
+    assert coverage.pending == 0
+    assert world.state() is S.STRANDED
+    assert "names no NCE subscription" in world.conversion().reason

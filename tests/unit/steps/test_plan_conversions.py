@@ -333,3 +333,33 @@ async def test_an_approval_says_nothing_of_what_changed_since(world: OnePartner)
 
     assert second.hash != first.hash
     assert (world.state(2), world.bought(2)) == (ConversionState.HELD, 0)
+
+
+async def test_what_others_moved_and_took_back_is_planned_and_bought_afresh() -> None:
+    world = OnePartner()
+    await world.begin(legacy())
+    await world.plan()
+    world.microsoft.somebody_migrates(legacy_id(1))
+    world.clock.advance(hours=3)
+    await world.microsoft.subscriptions_of(CUSTOMER)
+    await world.buy()
+    assert world.state() is ConversionState.BY_OTHERS
+    (theirs,) = world.microsoft.bought.pop(legacy_id(1))
+    world.microsoft.change(theirs, status=Status.DELETED)
+    world.microsoft.change(legacy_id(1), status=Status.ACTIVE)
+
+    planned = await world.plan()
+    await world.buy()
+    await world.finish()
+
+    assert planned.classes == {"not_legacy": 1, "due": 1}
+    assert world.state() is ConversionState.CONVERTED
+    assert world.bought() == 1
+
+
+async def test_an_add_on_that_cannot_be_read_keeps_its_base_from_being_converted(world: OnePartner) -> None:
+    unread = add_on(2, status=Status.OTHER, offer_id="", seats=0, term_end_at=None)
+    await world.begin(legacy(), unread)
+    planned = await world.plan()
+
+    assert planned.classes == {"held": 2}
