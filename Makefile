@@ -27,7 +27,7 @@ test: ## run all tests, on two cores
 test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
 	@scripts/test tests/contract
 
-test-safety: ## try to break every rule about money: all crash points, any order of anything, a storm (an hour and a half)
+test-safety: ## try to break every rule about money: all crash points, any order of anything, a storm (one to two hours)
 	@scripts/venv requirements-dev.txt
 	@.venv/bin/python -m scripts.safety
 

@@ -35,7 +35,7 @@ from tests.support.partner_center_server import Reply, serving
 CALLS = 200
 AT_ONCE = 8
 ROUNDS = 3
-WINDOWS = 30
+WINDOWS, WINDOW_SECONDS = 30, 10.0
 LATENCY_SECONDS = 0.1
 CUSTOMERS = [str(uuid.UUID(int=number)) for number in range(CALLS)]
 
@@ -105,10 +105,10 @@ def one_process(url: str, row: str) -> float:
 
 async def calls_in_each_window(url: str) -> tuple[list[int], int]:
     """What four processes make of each window, and how often a server with a sliding one refuses."""
-    calls, seconds = test_four_processes.CALLS, test_four_processes.SECONDS
+    calls, seconds = test_four_processes.CALLS, WINDOW_SECONDS
     async with (
         counting_server.serving(calls, seconds, 4 * CALLS_AT_ONCE) as server,
-        test_four_processes.processes(4, url, server.address),
+        test_four_processes.processes(4, url, server),
     ):
         return await test_four_processes.after(WINDOWS, server), server.refused
 

@@ -84,7 +84,7 @@ MUTANTS = (
     Mutant(
         "the approval of exactly this plan",
         "include/nce/steps/last_look.py",
-        "    if reasons and await desk.word_on(plan) is None:\n",
+        "    if reasons and said is None:\n",
         "    if False:\n",
         (PURCHASES,),
     ),

@@ -55,6 +55,8 @@ def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str],
         # One waiting partner takes up to four triggers.
         ("triggerer", "capacity"): "5000",
         ("triggerer", "max_trigger_to_select_per_loop"): "500",
+        # While the API server is started again, a task waits about a minute; Airflow draws the pauses.
+        ("workers", "execution_api_retries"): "8",
         ("dag_processor", "refresh_interval"): "30",
         ("dag_processor", "parsing_processes"): "1",
         # A value that changes at each parse would make a new DAG version each time.

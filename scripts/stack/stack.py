@@ -32,7 +32,7 @@ from scripts.stack.private import write_private
 from scripts.stack.services import Keeper, Service, refuse_taken_port
 from scripts.stack.turn import alone
 
-AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer")
+AIRFLOW_SERVICES = ("api-server", "dag-processor", "scheduler", "triggerer")
 BEATING_SERVICES = AIRFLOW_SERVICES[1:]
 HEALTHY = "healthy"
 STACK_LOCK = "stack.lock"
@@ -167,12 +167,18 @@ class Stack:
                 return f"{name} has ended; read {self._keeper.log(name)}"
         beats = self._heartbeats()
         if beats is None:
-            return f"api-server does not answer; read {self._keeper.log('api-server')}"
+            return self._no_answer()
         for name in BEATING_SERVICES:
             fault = self._pulse_fault(name, beats)
             if fault is not None:
                 return f"{name} is {fault}; read {self._keeper.log(name)}"
         return None
+
+    def _api_server_fault(self) -> str | None:
+        return self._no_answer() if self._heartbeats() is None else None
+
+    def _no_answer(self) -> str:
+        return f"api-server does not answer; read {self._keeper.log('api-server')}"
 
     def _heartbeats(self) -> dict[str, Any] | None:
         """Airflow's word on its parts, None when its API does not answer or has lost its database."""
@@ -404,6 +410,9 @@ class Stack:
         airflow = str(Path(sys.executable).with_name("airflow"))
         started = False
         for name in AIRFLOW_SERVICES:
+            if name == "scheduler":
+                # What it hands out while the API server does not answer fails, and a task has lost a try.
+                self._wait(self._api_server_fault, "api-server", seconds=AIRFLOW_SECONDS)
             # The API server reads the task logs from this machine's disk; the log servers of scheduler and
             # triggerer would listen on every interface, with no setting that says otherwise.
             arguments = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []

@@ -175,6 +175,11 @@ def test_airflow_starts_after_both_migrations() -> None:
         assert {"airflow-migration", "ledger-migration"} <= set(SERVICES[name]["depends_on"])
 
 
+def test_nobody_hands_out_work_before_the_api_server_answers() -> None:
+    for name in ("scheduler", "triggerer", "rehearsal-triggerer"):
+        assert SERVICES[name]["depends_on"]["api-server"] == {"condition": "service_healthy"}
+
+
 def test_every_mount_has_its_source() -> None:
     named = set()
     for service in SERVICES.values():

@@ -186,9 +186,10 @@ class Stage:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 ours = process.environ().get("AIRFLOW_HOME", "").startswith(home)
-                if ours or any(home in word for word in process.cmdline()):
+                named = ours or any(home in word for word in process.cmdline())
+                if named and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-        return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+        return found
 
     # The simulator
 

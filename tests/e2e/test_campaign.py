@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from scripts.demo.rehearsal import CAMPAIGN_FILE
+from scripts.stack.installation import CHECKOUT
 from tests.e2e import endings
 from tests.e2e.portal import act_on_nce
 from tests.e2e.stage import CAMPAIGN_DAG, RECONCILE_DAG, Ending, Stage, World, until
@@ -192,6 +196,25 @@ class TestRunningAgain:
         stage.nce("campaign", "release", "--reason", "the test has seen", "--by", "anna")
         assert stage.finished(run_id) == "success"
         assert "The campaign was stopped by anna" in stage.log(run_id, "wait_for_wave")
+
+    def test_a_partner_waits_for_a_pilot_that_converted_nothing_until_an_operator_takes_it_out(
+        self, played: Played, tmp_path: Path
+    ) -> None:
+        stage, run_id = played.stage, f"{CAMPAIGN}__{CONVERTED}"
+        last = stage.last_request()
+        with policy(stage, tmp_path) as is_now:
+            is_now(pilot=[BLOCKED], then=[10])
+            stage.nce("backfill", CONVERTED, "--yes", "--wait")
+            until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
+            until("the pilot has begun", lambda: begun_waves(stage) == [[BLOCKED]])
+            is_now(then=[10], quiet_hours=0)
+            assert stage.finished(run_id) == "success"
+            assert "The pilot has converted nothing" in stage.log(run_id, "wait_for_wave")
+            pilot, everybody_else = begun_waves(stage)
+        assert pilot == [BLOCKED]
+        assert CONVERTED in everybody_else
+        assert BLOCKED not in everybody_else
+        assert endings.writes(stage.requests(since=last)) == []
 
 
 class TestUndo:
@@ -379,7 +402,7 @@ class TestSecurity:
         here = f"/nce/api/campaigns/{CAMPAIGN}"
         version = played.stage.as_person(who, "GET", here)
         opt_out = {"partner": BLOCKED, "received": "2022-07-14T10:00:00Z", "note": "form no. 4711"}
-        standing = played.ending.status["version"]
+        standing = json.loads(played.stage.nce("status", "--json"))["version"]
         # Where it stands already: moving it there again makes no new version.
         date = {"moment": "cut_over", "value": "2022-07-11T00:00:00Z", "reason": "again"}
         entered = played.stage.as_person(who, "POST", f"{here}/opt-outs", opt_out)
@@ -434,6 +457,29 @@ PERSONAL = {
     "a person of the provider": '"Agent"',
 }
 TOKEN = re.compile(r"eyJ[\w-]{10,}\.[\w-]{10,}\.")
+
+
+@contextmanager
+def policy(stage: Stage, folder: Path) -> Iterator[Callable[..., None]]:
+    """An operator imports the campaign with other waves; the one that was played has none."""
+    lines = (CHECKOUT / CAMPAIGN_FILE).read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("roster:")]
+    file = folder / "campaign.yaml"
+
+    def is_now(**waves: Any) -> None:
+        added = {"roster": str(ROSTER), **({"waves": waves} if waves else {})}
+        file.write_text("\n".join([*kept, yaml.safe_dump(added)]))
+        stage.nce("campaign", "import", str(file), "--by", "anna")
+
+    try:
+        yield is_now
+    finally:
+        is_now()
+
+
+def begun_waves(stage: Stage) -> list[list[str]]:
+    waves = json.loads(stage.nce("campaign", "waves", "--json"))["waves"]
+    return [wave["partners"] for wave in waves if wave["begun_at"]]
 
 
 def _began(stage: Stage, partner: str) -> Any:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -192,20 +190,18 @@ class Wave:
             victims[member] = dict(here)
             self._arrived_at = time.monotonic()
             return True
-        try:
-            child, supervisor = psutil.Process(here["pid"]), psutil.Process(here["ppid"])
-            if child.status() == psutil.STATUS_ZOMBIE:
-                raise psutil.ZombieProcess(child.pid)
-        except psutil.NoSuchProcess:
+        child, supervisor = _alive(here["pid"]), _alive(here["ppid"])
+        if child is None or supervisor is None:
             self.gone.add(member)  # on a busy machine a heartbeat comes late
             return True
         assert "LocalExecutor" in " ".join(supervisor.cmdline()), supervisor.cmdline()
-        record = Killed(pid=child.pid, at=time.time())
-        if crash.kill == "child":
-            _kill_hard(child)
-        else:
-            record.pid, record.orphan = supervisor.pid, child.pid
-            _kill_hard(supervisor)
+        victim = child if crash.kill == "child" else supervisor
+        record = Killed(pid=victim.pid, at=time.time())
+        if not _kill_hard(victim):
+            self.gone.add(member)
+            return True
+        if victim is supervisor:
+            record.orphan = child.pid
             assert child.is_running(), "the orphan died with its supervisor"
             if crash.kill == "lock":
                 record.lock_backend = self._end_lock_session(member)
@@ -248,8 +244,12 @@ class Wave:
     def _here_again(self, member: Member) -> dict[str, Any]:
         return dict(json.loads((self.stage.probe / "reached" / f"{member.partner}.json").read_text()))
 
-    def _kill_service(self, kill: Kill, victims: Mapping[Member, Mapping[str, Any]]) -> None:
+    def _kill_service(self, kill: Kill, waiting: Mapping[Member, Mapping[str, Any]]) -> None:
         """Whoever works for it stands at its point: it is killed under them, and started again."""
+        victims = {member: here for member, here in waiting.items() if _alive(here["pid"])}
+        self.gone |= waiting.keys() - victims.keys()
+        if not victims:
+            return
         if kill == "postgres":
             pid = EmbeddedPostgres(self.stage.installation.local / "postgres").pid
             assert pid is not None, "PostgreSQL is not the stack's own"
@@ -261,7 +261,8 @@ class Wave:
             assert found is not None, f"there is no {kill} to kill"
             leader = found
             children = leader.children(recursive=True)
-            assert {here["pid"] for here in victims.values()} <= {process.pid for process in children}
+            others = {here["pid"] for here in victims.values()} - {process.pid for process in children}
+            assert not others, f"{others} do not work for {leader}, but {children} do"
             # The scheduler's workers run on without it, until it is started again.
             family = [leader, *children] if kill == "triggerer" else [leader]
         for process in family:
@@ -280,11 +281,23 @@ class Wave:
         return read(self.stage.probe / "seen" / f"{member.partner}.jsonl")
 
 
-def _kill_hard(process: psutil.Process) -> None:
-    os.kill(process.pid, signal.SIGKILL)
+def _alive(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    return None
+
+
+def _kill_hard(process: psutil.Process) -> bool:
+    """False when it had ended by itself before."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return False
     until(
         f"process {process.pid} is dead",
-        lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
+        lambda: _alive(process.pid) != process,
         seconds=10,
         every=0.02,
     )
+    return True

@@ -24,7 +24,7 @@ KILLS: dict[Kill, str] = {
 SERVICES: tuple[Kill, ...] = ("triggerer", "scheduler", "postgres")
 """Killed for everybody at once, and started again by the programs of the stack."""
 OUTAGES: tuple[Kill, ...] = ("scheduler", "postgres")
-"""Killed only where Microsoft has done something and nobody was told: starting them again takes a minute."""
+"""Killed only where Microsoft has done something and nobody was told: everything has to be started again."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.hours = 0.0
         self.opted_out: dict[str | None, datetime] = {}
+        self.withdrawals = 0
         self.decided = {"now": False, "planned": False}
         self.cut_over_moved = False
         self.touched: set[str] = set()
@@ -277,9 +278,8 @@ class AnyOrder(RuleBasedStateMachine):
             self._move_the_cut_over(later=what == "later")
 
     def _opt_out(self, customer: str | None, *, in_time: bool) -> None:
-        received_at = datetime(2022, 6, 20 if in_time else 2, tzinfo=timezone.utc) + timedelta(
-            days=0 if in_time else 32
-        )
+        day = datetime(2022, 6, 20, tzinfo=timezone.utc) + timedelta(days=0 if in_time else 14)
+        received_at = day + timedelta(minutes=self.withdrawals)
         whose = None if customer is None else customer_id(customer)
         form = OptOut(PARTNER, received_at, "anna", whose)
         self._do(self.one.ledger.record_opt_out(CAMPAIGN, form))
@@ -297,6 +297,7 @@ class AnyOrder(RuleBasedStateMachine):
             )  # fmt: skip
             _happened["an opt-out withdrawn"] += 1
         self.opted_out.clear()
+        self.withdrawals += 1  # a form that was withdrawn does not stand again: whoever opts out says so anew
 
     def _move_the_cut_over(self, *, later: bool) -> None:
         moment = datetime(2022, 8, 15, tzinfo=timezone.utc) if later else CUT_OVER

@@ -387,6 +387,28 @@ def test_a_lost_metadata_database_is_a_fault(running: _Running) -> None:
     assert str(running.stack.fault()).startswith("api-server does not answer")
 
 
+def test_nobody_hands_out_work_before_the_api_server_answers(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.make_folders()
+    stack = Stack(installation, say=lambda line: None)
+    started: list[str] = []
+    answers = iter([None, None, {"metadatabase": {"status": "healthy"}}])
+    asked_with: list[list[str]] = []
+
+    def heartbeats() -> dict[str, Any] | None:
+        asked_with.append(list(started))
+        return next(answers)
+
+    monkeypatch.setattr(stack._keeper, "start", lambda service: started.append(service.name) or True)
+    monkeypatch.setattr(stack._keeper, "process", lambda name: psutil.Process())
+    monkeypatch.setattr(stack, "_heartbeats", heartbeats)
+    monkeypatch.setattr(stack, "_airflow_fault", lambda: None)
+    stack._start_airflow({}, began=0)
+    assert asked_with == [["api-server", "dag-processor"]] * 3
+    assert started == ["api-server", "dag-processor", "scheduler", "triggerer"]
+
+
 def test_a_stack_that_was_taken_down_is_told_from_one_that_died(running: _Running) -> None:
     for child in running.children:
         child.kill()

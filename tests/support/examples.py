@@ -108,6 +108,19 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+SAME_ITEM = [
+    {
+        "offer_id": offer,
+        "name": offer,
+        "segment": "commercial",
+        "route": "purchase",
+        "purchase": dict(zip(("product", "sku"), IDENTITY_NCE.split(":"), strict=True)),
+    }
+    for offer in (IDENTITY, SIGN_IN)
+]
+"""Offers of a campaign in which a base and its add-on are bought as one and the same product."""
+
+
 def campaign(**changes: Any) -> Campaign:
     return Campaign.model_validate(document(**changes))
 

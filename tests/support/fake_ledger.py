@@ -548,8 +548,16 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     # Commands
 
     async def intend(
-        self, conversion_id: int, kind: str, payload: Mapping[str, Any], *, at: datetime
+        self,
+        conversion_id: int,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
     ) -> Command:
+        if seen not in (None, self._conversions[conversion_id].state):
+            raise Overtaken(f"conversion {conversion_id} is no longer {seen}")
         standing = await self.open_command(conversion_id, kind)
         if standing is not None:
             return standing

@@ -202,27 +202,24 @@ async def import_list(
             recorded_by=author(by),
             now_at=await campaign_now(),
         )
-        new, refused = 0, list[str]()
-        for form in forms:
-            try:
-                new += await ledger.record_opt_out(name, form)
-            except InputRefused as one:
-                refused.extend(one.faults)  # the other forms protect somebody
+        try:
+            new = await ledger.record_opt_outs(name, forms)
+        except InputRefused as refused:
+            raise InputRefused(
+                [f"{file.name}: {one} Else take its row out of the list." for one in refused.faults]
+            ) from None
         now_at = await campaign_now()
         looked = [
             await look_for_late_opt_outs(name, partners[each], by=author(by), ledger=ledger, now_at=now_at)
             for each in dict.fromkeys(form.partner for form in forms)
         ]
     late = [form for form in forms if form.received_at >= policy.opt_out_ends_at(partners[form.partner].zone)]
-    known = len(forms) - new - len(refused)
-    say(f"{len(forms)} read: {new} recorded, {known} on record already; {len(late)} too late.")
+    say(f"{len(forms)} read: {new} recorded, {len(forms) - new} on record already; {len(late)} too late.")
     for form in late:
         zone = policy.zone_of(partners[form.partner].zone)
         say(f"  Too late: {_whose(form)}, received {in_zone(form.received_at, zone)}.")
     for found in looked:
         _say_undo_cases(found, now_at)
-    if refused:
-        raise InputRefused(refused)
 
 
 @opt_out_app.command("list")

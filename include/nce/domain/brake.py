@@ -10,7 +10,7 @@ from include.nce.domain.campaign import Brake
 @dataclass(frozen=True)
 class Figures:
     """What the brake looks at. `tried` and `failed` count conversions since the last release; `zero` and
-    `double` are the subscriptions that are covered on no side, or billed on both, at this moment."""
+    `double` are the subscriptions that may be covered on no side, or billed on both, at this moment."""
 
     tried: int = 0
     failed: int = 0
@@ -36,8 +36,8 @@ def why_stop(brake: Brake, seen: Figures, *, known_zero: int = 0, known_double: 
             f"{brake.failed_percent} % and {brake.failed_at_least})"
         )
     for count, known, threshold, what in (
-        (seen.zero, known_zero, brake.zero_coverage, "covered on no side"),
-        (seen.double, known_double, brake.double_coverage, "billed on both sides"),
+        (seen.zero, known_zero, brake.zero_coverage, "may be covered on no side"),
+        (seen.double, known_double, brake.double_coverage, "may be billed on both sides"),
     ):
         if count - known >= threshold:
             more = f", {known} of them known" if known else ""
@@ -46,4 +46,4 @@ def why_stop(brake: Brake, seen: Figures, *, known_zero: int = 0, known_double: 
 
 
 def _subscriptions(count: int) -> str:
-    return "1 subscription is" if count == 1 else f"{count} subscriptions are"
+    return "1 subscription" if count == 1 else f"{count} subscriptions"

@@ -66,6 +66,8 @@ def cancel_gate(
         why = why_not_covered(
             item.legacy, item.nce, expected_product_and_sku=item.expected_product_and_sku, active=active
         )
+        if why is None and item.legacy.status is Status.OTHER:
+            why = "legacy is in the unknown state 'other', and its seats may not be what was read"
         if why is not None:
             unfinished = item.nce is None or item.nce.status is Status.PENDING
             word = GateWord.WAIT if unfinished and item.on_its_way else GateWord.REFUSE

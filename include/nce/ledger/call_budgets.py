@@ -6,7 +6,8 @@ window; why its PostgreSQL bucket is not used stands in docs/decisions/0008-one-
 call counts where is decided in `partner_center.budget`.
 
 A call that has to wait is booked for its moment, in turn, and claims it when the moment has come. A booking
-that nobody claims in time, because its process died or overslept, is dropped, and its place is free again.
+that nobody claims in time, because its process died or overslept, is dropped, and its place is free again;
+who overslept and comes back leaves at once if there is still room before those that wait.
 
 Microsoft does not say whether its windows slide or start afresh; a sliding one never breaks either. It
 counts when a call arrives, we when it leaves, so our window is longer than Microsoft's by `MARGIN`: a part of
@@ -97,6 +98,8 @@ class Window:
             window = replace(window, booked=tuple(booked))
             if resumes == now:
                 return replace(window, taken=(*window.taken, held)), CallSlot(0.0, held)
+        elif held is not None and resumes == now and window._fits(now):
+            return replace(window, taken=(*window.taken, now)), CallSlot(0.0, now)
         free = window._free(resumes)
         if window.booked:
             free = max(free, max(window.booked) + self.step)
@@ -117,6 +120,12 @@ class Window:
     @property
     def _rate(self) -> Rate:
         return Rate(self.calls, int(self.milliseconds * (1 + MARGIN)))
+
+    def _fits(self, moment: int) -> bool:
+        """Whether one more call at this moment leaves room for all that are booked after it."""
+        moments = sorted((*self.taken, *self.booked, moment))
+        beyond = zip(moments, moments[self.calls :], strict=False)
+        return all(later - earlier > self._rate.interval for earlier, later in beyond)
 
     def _free(self, earliest: int) -> int:
         """The first moment from `earliest` on at which one more call fits."""

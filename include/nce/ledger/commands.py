@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from include.nce.domain.conversion import ConversionState
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.ports import AnsweredAlready, Command
+from include.nce.steps.ports import AnsweredAlready, Command, Overtaken
 
 
 class Commands(Transactions):
@@ -24,12 +25,25 @@ class Commands(Transactions):
     """
 
     async def intend(
-        self, conversion_id: int, kind: str, payload: Mapping[str, Any], *, at: datetime
+        self,
+        conversion_id: int,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
     ) -> Command:
-        """Commit the intention; returns the open one of this kind when there is one, with its own payload."""
+        """Commit the intention; returns the open one of this kind when there is one, with its own payload.
+
+        Raises `Overtaken` when the conversion is in another state by now than the caller has `seen`.
+        """
         async with self._transaction() as session:
             # Two that intend the same take turns on the conversion; the second finds the first one's.
             conversion = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
+            if seen is not None and conversion.state is not seen:
+                raise Overtaken(
+                    f"{conversion.legacy_id} is {conversion.state.value} by now, no longer {seen.value}"
+                )
             standing = await _open(session, conversion_id, kind)
             if standing is not None:
                 return standing

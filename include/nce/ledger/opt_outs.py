@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Select, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutRuling
@@ -37,48 +38,21 @@ class OptOuts(Transactions):
         is not enrolled, and when the very form was withdrawn since: either would protect nobody.
         """
         async with self._transaction() as session:
-            await find_partner(session, campaign, opt_out.partner)
-            customer = None if opt_out.customer_id is None else lower_guid(opt_out.customer_id)
-            withdrawn_by = None if opt_out.withdrawn_at is None else opt_out.recorded_by
-            number = await session.scalar(
-                insert(OptOutRow)
-                .values(
-                    campaign=campaign,
-                    partner=opt_out.partner,
-                    customer_id=customer,
-                    received_at=opt_out.received_at,
-                    recorded_by=opt_out.recorded_by,
-                    withdrawn_at=opt_out.withdrawn_at,
-                    withdrawn_by=withdrawn_by,
-                    note=opt_out.note,
-                )
-                .on_conflict_do_nothing()
-                .returning(OptOutRow.opt_out_id)
-            )
-            if number is None and opt_out.withdrawn_at is not None:
-                await session.execute(
-                    update(OptOutRow)
-                    .where(
-                        OptOutRow.campaign == campaign,
-                        OptOutRow.partner == opt_out.partner,
-                        OptOutRow.customer_id.is_not_distinct_from(customer),
-                        OptOutRow.received_at == opt_out.received_at,
-                        OptOutRow.withdrawn_at.is_(None),
-                    )
-                    .values(withdrawn_at=opt_out.withdrawn_at, withdrawn_by=withdrawn_by)
-                )
-            elif number is None:
-                taken_back_by = await session.scalar(
-                    select(OptOutRow.withdrawn_by).where(
-                        OptOutRow.campaign == campaign,
-                        OptOutRow.partner == opt_out.partner,
-                        OptOutRow.customer_id.is_not_distinct_from(customer),
-                        OptOutRow.received_at == opt_out.received_at,
-                    )
-                )
-                if taken_back_by is not None:
-                    raise was_withdrawn(opt_out, taken_back_by)
-            return number is not None
+            return await _record(session, campaign, opt_out)
+
+    async def record_opt_outs(self, campaign: str, opt_outs: Sequence[OptOut]) -> int:
+        """Keep all of these forms, or none: how many were new. Raises InputRefused with each refused one."""
+        new = 0
+        refused: list[str] = []
+        async with self._transaction() as session:
+            for opt_out in opt_outs:
+                try:
+                    new += await _record(session, campaign, opt_out)
+                except InputRefused as one:
+                    refused.extend(one.faults)
+            if refused:
+                raise InputRefused(refused)
+        return new
 
     async def withdraw_opt_out(
         self,
@@ -183,6 +157,51 @@ class OptOuts(Transactions):
         async with self._transaction() as session:
             row = await session.scalar(_latest_ruling(run_id))
             return None if row is None else _ruling(row)
+
+
+async def _record(session: AsyncSession, campaign: str, opt_out: OptOut) -> bool:
+    await find_partner(session, campaign, opt_out.partner)
+    customer = None if opt_out.customer_id is None else lower_guid(opt_out.customer_id)
+    withdrawn_by = None if opt_out.withdrawn_at is None else opt_out.recorded_by
+    number = await session.scalar(
+        insert(OptOutRow)
+        .values(
+            campaign=campaign,
+            partner=opt_out.partner,
+            customer_id=customer,
+            received_at=opt_out.received_at,
+            recorded_by=opt_out.recorded_by,
+            withdrawn_at=opt_out.withdrawn_at,
+            withdrawn_by=withdrawn_by,
+            note=opt_out.note,
+        )
+        .on_conflict_do_nothing()
+        .returning(OptOutRow.opt_out_id)
+    )
+    if number is None and opt_out.withdrawn_at is not None:
+        await session.execute(
+            update(OptOutRow)
+            .where(
+                OptOutRow.campaign == campaign,
+                OptOutRow.partner == opt_out.partner,
+                OptOutRow.customer_id.is_not_distinct_from(customer),
+                OptOutRow.received_at == opt_out.received_at,
+                OptOutRow.withdrawn_at.is_(None),
+            )
+            .values(withdrawn_at=opt_out.withdrawn_at, withdrawn_by=withdrawn_by)
+        )
+    elif number is None:
+        taken_back_by = await session.scalar(
+            select(OptOutRow.withdrawn_by).where(
+                OptOutRow.campaign == campaign,
+                OptOutRow.partner == opt_out.partner,
+                OptOutRow.customer_id.is_not_distinct_from(customer),
+                OptOutRow.received_at == opt_out.received_at,
+            )
+        )
+        if taken_back_by is not None:
+            raise was_withdrawn(opt_out, taken_back_by)
+    return number is not None
 
 
 def was_withdrawn(opt_out: OptOut, by: str) -> InputRefused:

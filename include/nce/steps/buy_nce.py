@@ -38,6 +38,7 @@ from include.nce.steps.ports import (
     PartnerCenter,
     Purchase,
     PurchaseLine,
+    Run,
     SingleWriter,
 )
 
@@ -62,6 +63,13 @@ class ForbiddenSince(Exception):
 
 class LockLost(Exception):
     """The single-writer lock is gone: somebody else may be sending, so this process must not."""
+
+
+async def refuse_without_lock(writer: SingleWriter, legacy_id: str) -> None:
+    """Asked before the intention, so that an orphan leaves none behind, and once more right before the send.
+    Raises LockLost."""
+    if not await writer.still_held():
+        raise LockLost(f"the lock of subscription {legacy_id} is gone; nothing was sent")
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,9 @@ async def buy_nce(
     """Buys the New Commerce subscription for each line of the batch, most urgent first.
 
     Right before each purchase the opt-outs, the dates, the approval of the plan and the subscription itself
-    are looked at once more. A line that is not as it was planned any more, in seats, dates or Microsoft's
-    validation, is not bought and waits for a new plan: start the partner again. What is already bought is
+    are looked at once more. A line that is not as it was planned any more, in seats, dates, terms, product or
+    Microsoft's validation, is not bought and waits for a new plan: start the partner again. One that would
+    not be planned any more, by today's campaign, checks and decisions, is held. What is already bought is
     left alone, so clearing this task is safe. A line that cannot be bought is written down with its reason
     and does not stop the others; the batch turns red for it at `cancel_legacy`, after the others are
     finished. Purple: the campaign is stopped (the log says by whom and why). What the batch has bought is
@@ -134,13 +143,24 @@ _NOT_BOUGHT_YET = RETRIABLE_STATES | _SENT
 
 async def report(run_id: str, plan_id: int, batch_no: int, *, ledger: Ledger) -> BatchReport:
     """The batch as it stands in the ledger."""
+    run = await ledger.run(run_id)
     states: dict[str, int] = {}
     unresolved = []
     for line in await ledger.batch(run_id, plan_id, batch_no):
         states[line.state.value] = states.get(line.state.value, 0) + 1
         if line.state not in _ON_ITS_WAY:
-            unresolved.append(f"{line.legacy_id} is {line.state.value}: {line.reason or 'no reason noted'}")
+            unresolved.append(f"{line.legacy_id} is {line.state.value}: {why_unfinished(line, run)}")
     return BatchReport(states, tuple(unresolved))
+
+
+def why_unfinished(line: Conversion, run: Run) -> str:
+    """What an operator of `run` reads about a line of its batch that is not on its way."""
+    if (line.campaign, line.partner) != (run.campaign, run.partner.partner):
+        return (
+            f"it was planned since for partner {line.partner} in campaign {line.campaign}, whose run decides "
+            f"about it; look there: nce explain {line.legacy_id}"
+        )
+    return line.reason or "no reason is noted; start the partner again"
 
 
 def _bundles(lines: Sequence[Conversion]) -> list[list[Conversion]]:
@@ -403,6 +423,7 @@ async def _send(
     await desk.refuse_if_stopped()
     if desk.buying and (stop := await policy_forbids(base, desk)) is not None:
         raise ForbiddenSince(stop)
+    await refuse_without_lock(writer, base.legacy_id)
     command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
     if not command.sent and command.payload != payload:
         # Left behind by a crash and never sent; what is sent now is another one.
@@ -410,8 +431,7 @@ async def _send(
         command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
     await desk.move(bundle, ConversionState.SENT)
     await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
-    if not await writer.still_held():
-        raise LockLost(f"the lock of subscription {base.legacy_id} is gone; nothing was sent")
+    await refuse_without_lock(writer, base.legacy_id)
     try:
         answered = await send(command)
     except PartnerCenterFault as fault:

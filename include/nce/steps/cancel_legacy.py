@@ -12,8 +12,8 @@ from include.nce.domain.cancellation import ENDED, CoveredPair, GateWord, cancel
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.subscription import Subscription
-from include.nce.steps.buy_nce import LockLost
-from include.nce.steps.confirm_nce import counterpart
+from include.nce.steps.buy_nce import refuse_without_lock, why_unfinished
+from include.nce.steps.confirm_nce import counterpart, counterparts
 from include.nce.steps.ports import (
     Busy,
     Clock,
@@ -21,6 +21,7 @@ from include.nce.steps.ports import (
     Ledger,
     Overtaken,
     PartnerCenter,
+    Run,
     SingleWriter,
 )
 
@@ -74,17 +75,15 @@ async def cancel_legacy(
                         line.conversion_id, now.state, f"legacy not looked at: {fault.sentence}",
                         at=await clock.now(), seen=now.state,
                     )  # fmt: skip
-    return await _tally(run_id, plan_id, batch_no, ledger)
+    return _tally(run, await ledger.batch(run_id, plan_id, batch_no))
 
 
-async def _tally(run_id: str, plan_id: int, batch_no: int, ledger: Ledger) -> Cancelled:
-    lines = await ledger.batch(run_id, plan_id, batch_no)
+def _tally(run: Run, lines: Sequence[Conversion]) -> Cancelled:
     return Cancelled(
         finished=sum(line.state in _FINE for line in lines),
         pending=sum(line.state in _STILL_UNDER_WAY for line in lines),
         unresolved=tuple(
-            f"Subscription {line.legacy_id} is {line.state.value}: "
-            + (line.reason or "somebody else was working on it; start the partner again")
+            f"Subscription {line.legacy_id} is {line.state.value}: {why_unfinished(line, run)}"
             for line in lines
             if line.state not in _FINE | _STILL_UNDER_WAY
         ),
@@ -145,10 +144,11 @@ async def _note_both_sides(
 
 def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list[CoveredPair]:
     """The whole bundle as the customer holds it now: also what of it is in legacy and not in this batch."""
+    found = counterparts(members, held)
     planned = [
         CoveredPair(
             held[member.legacy_id],
-            counterpart(member, held),
+            found[member.legacy_id],
             member.expected_product_and_sku,
             on_its_way=member.state in _STILL_UNDER_WAY,
         )
@@ -179,10 +179,10 @@ async def _suspend(
 ) -> None:
     """Intention, one send, answer, and a look whether it is really suspended."""
     payload = {"legacy": line.legacy_id, "nce": line.nce_subscription_id, "why": why}
-    command = await ledger.intend(line.conversion_id, SUSPEND, payload, at=await clock.now())
+    await refuse_without_lock(writer, line.legacy_id)
+    command = await ledger.intend(line.conversion_id, SUSPEND, payload, at=await clock.now(), seen=line.state)
     await ledger.note_sending(command.command_id, at=await clock.now())
-    if not await writer.still_held():
-        raise LockLost(f"the lock of subscription {line.legacy_id} is gone; nothing was sent")
+    await refuse_without_lock(writer, line.legacy_id)
     verdict, status, code, correlation_id = "lost", None, None, None
     body: object = None
     final = False

@@ -6,7 +6,7 @@ it may run twice or in two places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -242,8 +242,9 @@ async def _verify_customer(
     if not lines:
         return
     held = {s.subscription_id: s for s in await partner_center.subscriptions_of(customer_id)}
+    found = counterparts(await ledger.batch(run_id, plan_id, batch_no), held)
     for line in lines:
-        nce = counterpart(line, held)
+        nce = found[line.legacy_id]
         legacy = held.get(line.legacy_id)
         active = nce is not None and nce.status is Status.ACTIVE
         why: str | None = "legacy is not listed any more"
@@ -268,7 +269,7 @@ async def _verify_customer(
             )  # fmt: skip
 
 
-def counterpart(line: Conversion, held: dict[str, Subscription]) -> Subscription | None:
+def counterpart(line: Conversion, held: Mapping[str, Subscription]) -> Subscription | None:
     """The NCE subscription of a line: by id, by where it was migrated from, or by the order it was bought
     with."""
     if line.nce_subscription_id is not None and line.nce_subscription_id in held:
@@ -277,11 +278,42 @@ def counterpart(line: Conversion, held: dict[str, Subscription]) -> Subscription
     if successor is not None:
         return successor
     if line.route is Route.PURCHASE and line.order_id is not None:
-        for subscription in held.values():
-            same_item = subscription.product_and_sku == line.expected_product_and_sku
-            if subscription.order_id == line.order_id and same_item:
-                return subscription
+        of_its_order = [
+            subscription
+            for subscription in held.values()
+            if subscription.order_id == line.order_id
+            and subscription.product_and_sku == line.expected_product_and_sku
+        ]
+        seats = _bought_seats(line, held)
+        return min(of_its_order, key=lambda one: one.seats != seats, default=None)
     return None
+
+
+def _bought_seats(line: Conversion, held: Mapping[str, Subscription]) -> int | None:
+    """The edited seats, or as many as legacy has; None when legacy is not listed."""
+    legacy = held.get(line.legacy_id)
+    return line.seats if line.seats is not None or legacy is None else legacy.seats
+
+
+def counterparts(
+    lines: Sequence[Conversion], held: Mapping[str, Subscription]
+) -> dict[str, Subscription | None]:
+    """Legacy id -> its NCE subscription, each to one line only: two of an order may be of one product.
+
+    Whoever is certain chooses first; the other is not listed yet then, or its seats were changed.
+    """
+
+    def uncertain(line: Conversion) -> tuple[bool, bool]:
+        nce = counterpart(line, held)
+        return line.nce_subscription_id is None, nce is None or nce.seats != _bought_seats(line, held)
+
+    found: dict[str, Subscription | None] = {}
+    free = dict(held)
+    for line in sorted(lines, key=uncertain):
+        nce = found[line.legacy_id] = counterpart(line, free)
+        if nce is not None:
+            del free[nce.subscription_id]
+    return found
 
 
 def _out_of_patience(line: Conversion, campaign: Campaign, now_at: datetime) -> bool:

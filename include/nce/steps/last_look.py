@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from include.nce.domain.approval import PlanOnRecord, reasons_to_ask, why_drifted
+from include.nce.domain.approval import Approval, PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
@@ -41,8 +41,11 @@ async def last_look(
         return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
     stop = await policy_forbids(bundle[0], desk)
     plan = await desk.plan_of(bundle[0])
-    if stop is None:
-        stop = await (_rejected(plan, desk) if resending else _not_approved(plan, campaign, desk))
+    said = None if plan is None else await desk.word_on(plan)
+    if stop is None and said is not None and not said.approved:
+        stop = ConversionState.HELD, said.sentence
+    if stop is None and not resending:
+        stop = _not_approved(plan, said, campaign)
     if stop is not None:
         return stop
     await desk.read_anew_if_old()
@@ -75,25 +78,17 @@ async def policy_forbids(base: Conversion, desk: Desk) -> Stop | None:
     return None
 
 
-async def _not_approved(plan: PlanOnRecord | None, campaign: Campaign, desk: Desk) -> Stop | None:
+def _not_approved(plan: PlanOnRecord | None, said: Approval | None, campaign: Campaign) -> Stop | None:
     """Whether today's policy wants an approval of exactly this plan, and whether there is one."""
     if plan is None or not plan.is_genuine:
         return ConversionState.HELD, "no plan with a valid hash stands behind it: start the partner again"
-    rejected = await _rejected(plan, desk)
-    if rejected is not None:
-        return rejected
     reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
-    if reasons and await desk.word_on(plan) is None:
+    if reasons and said is None:
         return (
             ConversionState.HELD,
             f"plan {plan.short_hash} has to be approved, and nobody has: {'; '.join(reasons)}",
         )
     return None
-
-
-async def _rejected(plan: PlanOnRecord | None, desk: Desk) -> Stop | None:
-    said = None if plan is None else await desk.word_on(plan)
-    return None if said is None or said.approved else (ConversionState.HELD, said.sentence)
 
 
 def _not_convertible(

@@ -20,7 +20,7 @@ from include.nce.domain.undo import (
     next_undo_step,
     window_of,
 )
-from include.nce.steps.confirm_nce import counterpart
+from include.nce.steps.confirm_nce import counterparts
 from include.nce.steps.ports import (
     Clock,
     Ledger,
@@ -154,10 +154,11 @@ async def read_pairs(
             return held.get(subscription_id or "")
         return await partner_center.subscription(customer_id, subscription_id)
 
+    bought = counterparts([member.conversion for member in bundle], held)
     pairs = []
     for member in bundle:
         line = member.conversion
-        nce = counterpart(line, dict(held)) or await found(line.customer_id, line.nce_subscription_id)
+        nce = bought[line.legacy_id] or await found(line.customer_id, line.nce_subscription_id)
         pairs.append(
             UndoPair(
                 legacy_id=line.legacy_id,

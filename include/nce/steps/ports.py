@@ -624,9 +624,19 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
     # Commands: intention, send, answer ----------------------------------------------------------------------
 
     async def intend(
-        self, conversion_id: int, kind: str, payload: Mapping[str, Any], *, at: datetime
+        self,
+        conversion_id: int,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        at: datetime,
+        seen: ConversionState | None = None,
     ) -> Command:
-        """Commit the intention; returns the open one of this kind when it exists (same request id)."""
+        """Commit the intention; returns the open one of this kind when it exists (same request id).
+
+        `seen` is the state in which the caller found the conversion: raises `Overtaken`, and intends nothing,
+        when it is in another by now.
+        """
         ...
 
     async def open_command(self, conversion_id: int, kind: str) -> Command | None:

@@ -19,7 +19,7 @@ from include.nce.domain.reconciliation import Discrepancy, Pair, Repair, compare
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 from include.nce.steps.buy_nce import CHECKOUT, MIGRATION, LockLost
 from include.nce.steps.cancel_legacy import cancel_legacy
-from include.nce.steps.confirm_nce import confirm_nce, counterpart
+from include.nce.steps.confirm_nce import confirm_nce, counterparts
 from include.nce.steps.ports import (
     Busy,
     Clock,
@@ -179,9 +179,14 @@ def _compare_customer(
     known = {each.line.legacy_id: each for each in lines}
     doubtful = any(s.status is Status.OTHER and s.subscription_id not in known for s in held)
     loose = [s for s in held if _is_loose(s, placed)]
+    nce_of = {
+        **{legacy_id: _successor(legacy_id, by_id) for legacy_id in known},
+        **counterparts([each.conversion for each in lines if each.conversion], by_id),
+    }
     bundles: dict[str, list[Pair]] = {}
     for each in lines:
-        bundles.setdefault(each.line.base_id, []).append(_pair(each, by_id, loose, policy, doubtful=doubtful))
+        pair = _pair(each, by_id, nce_of[each.line.legacy_id], loose, policy, doubtful=doubtful)
+        bundles.setdefault(each.line.base_id, []).append(pair)
     for bundle in bundles.values():
         result = compare(bundle, policy, now_at)
         look.discrepancies.extend(result.discrepancies)
@@ -220,7 +225,8 @@ def _is_loose(held: Subscription, placed: frozenset[str]) -> bool:
 
 def _pair(
     known: KnownSubscription,
-    held: dict[str, Subscription],
+    held: Mapping[str, Subscription],
+    nce: Subscription | None,
     loose: Sequence[Subscription],
     policy: Campaign,
     *,
@@ -232,7 +238,7 @@ def _pair(
     return Pair(
         line,
         held.get(line.legacy_id),
-        counterpart(known.conversion, held) if known.conversion else _successor(line.legacy_id, held),
+        nce,
         tuple(s for s in loose if expected is not None and s.product_and_sku == expected),
         doubtful,
     )

@@ -24,7 +24,7 @@ from include.nce.domain.undo import (
     hash_of,
     next_undo_step,
 )
-from include.nce.steps.buy_nce import LockLost
+from include.nce.steps.buy_nce import refuse_without_lock
 from include.nce.steps.plan_undo import approved_pairs, cases_of, read_pairs
 from include.nce.steps.ports import (
     Answered,
@@ -244,10 +244,10 @@ async def _send(
     if target is None:
         raise LookupError(f"no NCE subscription is known for {line.legacy_id}")
     payload = {"legacy": line.legacy_id, "nce": pair.nce_id, "why": ruling.reason, "approved_by": desk.who}
+    await refuse_without_lock(writer, line.legacy_id)
     command = await desk.ledger.intend(line.conversion_id, kind, payload, at=await desk.clock.now())
     await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
-    if not await writer.still_held():
-        raise LockLost(f"the lock of subscription {line.legacy_id} is gone; nothing was sent")
+    await refuse_without_lock(writer, line.legacy_id)
     fault: PartnerCenterFault | None = None
     answered: Answered | None = None
     try:

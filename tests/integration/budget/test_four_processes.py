@@ -16,15 +16,17 @@ from tests.integration.budget.caller import CALLS_AT_ONCE
 from tests.integration.budget.counting_server import CountingServer, serving
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-CALLS, SECONDS, FULL_WINDOWS = 100, 10.0, 3
-"""Sixty windows are looked at on a clock of their own (tests/unit/ledger), thirty by the benchmark."""
+CALLS, SECONDS, FULL_WINDOWS = 100, 30.0, 3
+"""Half of Microsoft's minute: what a busy machine takes from a call in a shorter window is this test's own
+load, not the budget. Sixty windows are looked at on a clock of their own (tests/unit/ledger), thirty by the
+benchmark."""
 START_SECONDS = 90.0
 """Airflow's part of the client takes its time to be imported."""
 
 
 @asynccontextmanager
 async def processes(
-    number: int, database: str, address: str
+    number: int, database: str, server: CountingServer
 ) -> AsyncIterator[list[asyncio.subprocess.Process]]:
     """So many callers; whoever is still alive at the end is ended."""
     environment = {
@@ -38,7 +40,7 @@ async def processes(
             started.append(
                 await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "tests.integration.budget.caller"),
-                    *(address, str(CALLS), str(SECONDS)),
+                    *(server.address, str(server.calls), str(server.seconds)),
                     env=environment,
                 )
             )
@@ -59,7 +61,7 @@ async def until(wanted: Callable[[], Awaitable[bool]]) -> None:
 async def after(windows: int, server: CountingServer) -> list[int]:
     """The calls in each of so many windows, once they are over."""
     await asyncio.wait_for(server.called.wait(), START_SECONDS)
-    last_ends_at = server.arrivals[0] + windows * SECONDS
+    last_ends_at = server.arrivals[0] + windows * server.seconds
     await asyncio.sleep(last_ends_at - asyncio.get_running_loop().time() + 0.1)
     return [server.in_window(number) for number in range(windows)]
 
@@ -72,7 +74,7 @@ def assert_used_up_and_never_refused(used: list[int], server: CountingServer) ->
 async def test_four_processes_use_each_window_up_and_are_never_throttled(ledger_database):
     async with (
         serving(CALLS, SECONDS, 4 * CALLS_AT_ONCE) as server,
-        processes(4, ledger_database, server.address),
+        processes(4, ledger_database, server),
     ):
         used = await after(FULL_WINDOWS, server)
     assert_used_up_and_never_refused(used, server)
@@ -83,7 +85,7 @@ async def test_a_process_that_dies_while_it_waits_takes_nothing_from_the_others(
     async with (
         PostgresLedger.open(ledger_database, pool_size=1) as ledger,
         serving(CALLS, SECONDS, 5 * CALLS_AT_ONCE) as server,
-        processes(5, ledger_database, server.address) as started,
+        processes(5, ledger_database, server) as started,
     ):
 
         async def all_wait() -> bool:

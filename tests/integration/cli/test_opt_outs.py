@@ -123,6 +123,21 @@ def test_a_list_is_recorded_with_its_late_ones_named(desk: Desk, tmp_path: Path)
     )
 
 
+def test_a_list_with_a_withdrawn_form_records_nothing_of_it(desk: Desk, tmp_path: Path) -> None:
+    desk.nce("opt-out", "add", "rossi", "--received", "2022-06-19", "--by", "anna")
+    desk.nce("opt-out", "withdraw", "rossi", "--by", "bruno")
+    file = tmp_path / "opt-outs.csv"
+    file.write_text("partner;ricevuto\nverdi;19/06/2022\nrossi;19/06/2022\n")
+    done = desk.nce("opt-out", "import", str(file))
+    assert done.exit_code == 2
+    [sentence] = done.stderr.splitlines()
+    assert sentence.startswith("opt-outs.csv: The opt-out of rossi received at 2022-06-1")
+    assert "was withdrawn by bruno and does not stand" in sentence
+    assert sentence.endswith("Else take its row out of the list.")
+    assert on_record(desk, "verdi") == []
+    assert not any(form.stands() for form in on_record(desk))
+
+
 def test_a_list_that_is_not_there_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
     done = desk.nce("opt-out", "import", str(tmp_path / "none.csv"))
     assert (done.exit_code, done.stderr) == (

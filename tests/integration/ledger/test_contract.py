@@ -397,6 +397,15 @@ async def test_an_intention_without_an_answer_is_the_same_intention(ledger):
     assert (second.request_id, second.payload, second.sent) == (first.request_id, {"seats": 5}, True)
 
 
+async def test_who_was_overtaken_intends_nothing(ledger):
+    number = await one_conversion(ledger)
+    await ledger.advance(number, ConversionState.CONVERTED, at=AT)
+    with pytest.raises(Overtaken):
+        await ledger.intend(number, "suspend_legacy", {}, at=LATER, seen=ConversionState.COVERED)
+    assert await ledger.open_command(number, "suspend_legacy") is None
+    await ledger.intend(number, "suspend_legacy", {}, at=LATER, seen=ConversionState.CONVERTED)
+
+
 async def answer(ledger: Ledger, command_id: int, verdict: str) -> None:
     await ledger.note_answer(
         command_id, at=LATER, verdict=verdict, status=None, code=None, correlation_id=None, body=None

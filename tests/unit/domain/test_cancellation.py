@@ -68,6 +68,7 @@ AUDIO_ACTIVE = nce(2, offer_id=f"{AUDIO_NCE}:CFQ7TTC0K9ZZ", seats=4)
         ([pair(legacy(status=Status.EXPIRED), nce())], DONE, "legacy is expired"),
         ([pair(legacy(status=Status.SUSPENDED))], WAIT, "no NCE subscription is known yet"),
         ([pair(legacy(status=Status.OTHER), nce())], REFUSE, "unknown state 'other'"),
+        ([COVERED, pair(add_on(2, status=Status.OTHER, seats=0), nce(2))], REFUSE, "unknown state 'other'"),
         ([pair(legacy(status=Status.PENDING), nce())], REFUSE, "unknown state 'pending'"),
         ([pair(legacy(kind=SubscriptionKind.NCE), nce())], REFUSE, "is no legacy subscription"),
         ([extra(AUDIO_ACTIVE)], REFUSE, "is not part of what was read"),

@@ -144,6 +144,24 @@ def test_a_pause_holds_back_who_was_booked_before_it_began(full_budget):
     assert full_budget.book(held=held).wait_seconds == pytest.approx(30)
 
 
+def test_who_oversleeps_leaves_at_once_while_its_place_is_still_free(full_budget):
+    late, behind = full_budget.book(), full_budget.book()
+    full_budget.pass_(late.wait_seconds + OVERSLEEPING_SECONDS + 3)
+    assert full_budget.book(held=late).wait_seconds == 0.0
+    full_budget.pass_(behind.wait_seconds - late.wait_seconds - OVERSLEEPING_SECONDS - 3)
+    assert full_budget.book(held=behind).wait_seconds == 0.0
+
+
+def test_who_oversleeps_takes_no_place_from_those_that_wait(full_budget):
+    late, *behind = (full_budget.book() for _ in range(CALLS))
+    passed = late.wait_seconds + OVERSLEEPING_SECONDS + 1.1
+    full_budget.pass_(passed)
+    last = full_budget.book()  # it now has the place that was free again
+    assert full_budget.book(held=late).wait_seconds > last.wait_seconds
+    for slot in behind:
+        assert full_budget.book(held=slot).wait_seconds == pytest.approx(slot.wait_seconds - passed, abs=0.01)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -179,10 +197,12 @@ def test_no_window_of_microsofts_ever_sees_more_than_the_limit(steps):
         assert beyond - first >= SECONDS - 0.01
 
 
-def arrivals_of(callers: int, calls: int, windows: int, seed: int, dying: int = 0) -> list[float]:
+def arrivals_of(
+    callers: int, calls: int, windows: int, seed: int, dying: int = 0, latest_ms: int = 300
+) -> list[float]:
     """When the calls of so many callers arrive who each call again as soon as they are answered; in windows
-    since the first arrival. Everybody wakes a little late, and every call is on its way for a while. The
-    `dying` never wake from their first wait."""
+    since the first arrival. Everybody wakes late, by `latest_ms` at most, and every call is on its way for a
+    while. The `dying` never wake from their first wait."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     window, arrivals = Window(calls, 60_000), []
     awake: list[tuple[float, int, int | None]] = [
@@ -193,7 +213,7 @@ def arrivals_of(callers: int, calls: int, windows: int, seed: int, dying: int = 
         _, caller, held = heapq.heappop(awake)
         window, slot = window.book(round(now), 3_600_000, held)
         if slot.wait_seconds:
-            again = slot.moment_ms + chance.uniform(1, 300)
+            again = slot.moment_ms + chance.uniform(1, latest_ms)
             if caller >= dying:
                 heapq.heappush(awake, (again, caller, slot.moment_ms))
         else:
@@ -210,3 +230,13 @@ def test_in_the_long_run_every_window_is_used_up_and_none_sees_more_than_the_lim
     assert all(beyond - first >= 1 for first, beyond in zip(arrivals, arrivals[100:], strict=False))
     used = [sum(number <= at < number + 1 for at in arrivals) for number in range(60)]
     assert min(used) >= 95, used
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("callers", [4, 16])
+def test_where_every_other_caller_oversleeps_nine_tenths_of_each_window_are_still_used(callers, seed):
+    too_late_ms = 2 * int(60_000 * LATE)
+    arrivals = arrivals_of(callers, calls=100, windows=60, seed=seed, latest_ms=too_late_ms)
+    assert all(beyond - first >= 1 for first, beyond in zip(arrivals, arrivals[100:], strict=False))
+    used = [sum(number <= at < number + 1 for at in arrivals) for number in range(60)]
+    assert min(used) >= 90, used

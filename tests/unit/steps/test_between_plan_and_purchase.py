@@ -140,14 +140,14 @@ async def test_a_mapping_that_was_corrected_is_bought_by_a_new_plan_only(
     world: OnePartner, route: Route
 ) -> None:
     await planned(world, route)
-    product, sku = "CFQ7TTC0XXXX", "0009"
+    product, sku = "CFQ7TTC0LH99", "0009"
     facts: dict[str, Any] = {"nce": f"{product}:{sku}"}
     if route is Route.PURCHASE:
         facts = {"purchase": {"product": product, "sku": sku}}
     await imports(world, offers=offers_with(OFFER[route], **facts))
     await world.buy()
 
-    assert_unbought(world, S.DRIFTED, "now CFQ7TTC0XXXX:0009")
+    assert_unbought(world, S.DRIFTED, "now CFQ7TTC0LH99:0009")
 
 
 @ROUTES

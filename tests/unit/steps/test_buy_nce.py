@@ -670,6 +670,22 @@ async def test_who_lost_the_lock_sends_nothing(world: OnePartner, route: Route) 
 
 
 @ROUTES
+async def test_who_lost_the_lock_while_it_looked_intends_nothing(world: OnePartner, route: Route) -> None:
+    await planned(world, of(route))
+    real = world.microsoft.subscriptions_of
+
+    async def loses(customer_id: str) -> Any:
+        world.records.lose_locks()
+        return await real(customer_id)
+
+    world.microsoft.subscriptions_of = loses  # type: ignore[method-assign]
+    with pytest.raises(LockLost):
+        await world.buy()
+
+    assert world.records.commands == {}
+
+
+@ROUTES
 async def test_two_executions_at_once_buy_once(world: OnePartner, route: Route) -> None:
     await planned(world, of(route), of(route, 2, customer_id=OTHER_CUSTOMER))
     await asyncio.gather(world.buy(), world.buy(), world.buy())
@@ -1150,9 +1166,13 @@ async def test_what_another_campaign_has_planned_since_is_left_to_that_campaigns
     await plan_conversions(second.run_id, **ours)
     assert world.conversion().campaign == "second-campaign"
     await world.buy()
+    (done,) = await world.cancel()
 
     assert not world.microsoft.sent
     assert world.state() is S.PLANNED
+    (sentence,) = done.unresolved
+    assert "planned since for partner rossi-informatica in campaign second-campaign" in sentence
+    assert f"nce explain {legacy_id(1)}" in sentence
 
 
 @ROUTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -299,6 +300,48 @@ async def test_who_lost_the_lock_suspends_nothing(world: OnePartner) -> None:
         await world.cancel()
 
     assert suspended(world) == []
+    assert await world.records.open_command(world.conversion().conversion_id, "suspend_legacy") is None
+
+
+async def test_who_loses_the_lock_right_before_the_send_suspends_nothing(world: OnePartner) -> None:
+    await covered(world, ALONE)
+    real = world.records.note_sending
+
+    async def loses(*args: Any, **kwargs: Any) -> None:
+        await real(*args, **kwargs)
+        world.records.lose_locks()
+
+    world.records.note_sending = loses  # type: ignore[method-assign]
+    with pytest.raises(LockLost):
+        await world.cancel()
+
+    assert suspended(world) == []
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["lock_is_gone", "lock_seems_held"])
+async def test_an_orphan_that_wakes_up_after_its_successor_has_finished_leaves_no_intention(
+    world: OnePartner, knows: bool
+) -> None:
+    """It has looked at both sides, its lock goes, and the next attempt finishes before it goes on."""
+    await covered(world, ALONE)
+    real = world.records.record_survey
+    orphans = [True]
+
+    async def sleeps(*args: Any, **kwargs: Any) -> None:
+        await real(*args, **kwargs)
+        if orphans:
+            orphans.clear()
+            (writer,) = set(world.records._locks.values())
+            world.records.lose_locks()
+            writer.held = not knows
+            await world.cancel()
+
+    world.records.record_survey = sleeps  # type: ignore[method-assign]
+    with suppress(LockLost):
+        await world.cancel()
+
+    assert (suspended(world), world.state()) == ([legacy_id(1)], S.CONVERTED)
+    assert await world.records.open_command(world.conversion().conversion_id, "suspend_legacy") is None
 
 
 async def test_what_another_run_finished_meanwhile_is_left_alone(world: OnePartner) -> None:

@@ -18,8 +18,11 @@ from tests.support.examples import (
     CUSTOMER,
     IDENTITY,
     OTHER_CUSTOMER,
+    SAME_ITEM,
+    SIGN_IN,
     add_on,
     at,
+    campaign,
     legacy,
     legacy_id,
     nce_id,
@@ -86,6 +89,44 @@ async def test_an_order_nobody_lists_yet_is_waited_for(world: OnePartner) -> Non
     world.microsoft.hold(replace(made, status=Status.ACTIVE))
     await world.confirm()
     assert world.state() is S.COVERED
+
+
+async def bought_as_one_product(world: OnePartner) -> None:
+    world.microsoft.names_subscriptions_at_checkout = False
+    await world.begin(
+        legacy(1, offer_id=IDENTITY),
+        add_on(2, offer_id=SIGN_IN),
+        document=campaign(offers=SAME_ITEM),
+    )
+    await world.plan()
+    await world.buy()
+    world.clock.advance(hours=1)
+
+
+@pytest.mark.parametrize("listed", [1, 2])
+async def test_one_subscription_never_covers_two_of_an_order_and_the_other_is_waited_for(
+    world: OnePartner, listed: int
+) -> None:
+    await bought_as_one_product(world)
+    world.microsoft._carts.clear()
+    world.microsoft.change(world.microsoft.bought[legacy_id(listed)][0], status=Status.ACTIVE)
+    del world.microsoft.held[world.microsoft.bought[legacy_id(3 - listed)][0]]
+    await world.confirm()
+    await world.cancel()
+
+    assert [world.state(listed), world.state(3 - listed)] == [S.COVERED, S.ACCEPTED]
+    assert not world.microsoft.sent_of("suspend")
+
+
+@pytest.mark.parametrize("listed_first", [1, 2])
+async def test_two_of_an_order_are_told_apart_by_their_seats(world: OnePartner, listed_first: int) -> None:
+    await bought_as_one_product(world)
+    made = {number: world.microsoft.bought[legacy_id(number)][0] for number in (1, 2)}
+    moved = world.microsoft.held.pop(made[3 - listed_first])
+    world.microsoft.hold(moved)
+    await world.confirm()
+
+    assert {number: world.conversion(number).nce_subscription_id for number in (1, 2)} == made
 
 
 async def test_a_purchase_that_stays_pending_is_told_to_a_person(world: OnePartner) -> None:

@@ -24,9 +24,11 @@ from tests.support.examples import (
     CUSTOMER,
     IDENTITY,
     OTHER_CUSTOMER,
+    SAME_ITEM,
     SIGN_IN,
     add_on,
     at,
+    campaign,
     legacy,
     legacy_id,
 )
@@ -83,6 +85,23 @@ async def test_everything_of_a_partner_is_taken_back(
         assert nce_status(world, number) is Status.DELETED
     assert [case.state for case in world.records.cases.values()] == [C.UNDONE, C.UNDONE]
     assert (await close(world)).outcome == "undone"
+    assert_rules(world)
+
+
+async def test_two_of_an_order_that_are_of_one_product_are_both_taken_back(world: OnePartner) -> None:
+    world.microsoft.names_subscriptions_at_checkout = False
+    base, extra, _ = purchases()
+    await world.begin(base, replace(extra, seats=base.seats), document=campaign(offers=SAME_ITEM))
+    await world.plan()
+    await world.buy()
+    for number in (1, 2):
+        line = world.conversion(number)
+        world.records._conversions[line.conversion_id] = replace(line, state=S.STRANDED)
+    world.clock.advance(hours=1)
+    done = await undo(world)
+
+    assert (done.undone, done.pending, done.stopped) == (1, (), ())
+    assert [nce_status(world, number) for number in (1, 2)] == [Status.DELETED, Status.DELETED]
     assert_rules(world)
 
 
@@ -447,6 +466,24 @@ async def test_who_lost_the_lock_sends_nothing(world: OnePartner) -> None:
         await take_back(world)
 
     assert sent(world, "reactivate") == []
+
+
+async def test_who_lost_the_lock_while_it_looked_intends_nothing(world: OnePartner) -> None:
+    await world.convert(legacy())
+    await plan(world)
+    await answer(world)
+    before = dict(world.records.commands)
+    real = world.microsoft.subscriptions_of
+
+    async def loses(customer_id: str) -> Sequence[Subscription]:
+        world.records.lose_locks()
+        return await real(customer_id)
+
+    world.microsoft.subscriptions_of = loses  # type: ignore[method-assign]
+    with pytest.raises(LockLost):
+        await take_back(world)
+
+    assert world.records.commands == before
 
 
 async def test_an_orphan_of_an_undo_writes_nothing_over_what_its_successor_did(world: OnePartner) -> None:
