@@ -108,6 +108,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         """Campaign, partner and word, in the order in which they were said."""
         self._conversions: dict[int, Conversion] = {}
         self._command_of: dict[int, int] = {}
+        self._refused: set[int] = set()
         self._locks: dict[tuple[str, str], _Writer] = {}
 
     # Policy
@@ -581,6 +582,18 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             None,
         )
 
+    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+        return max(
+            (
+                at
+                for number, at in self._sent_at.items()
+                if self._command_of[number] == conversion_id
+                and self.commands[number].kind == kind
+                and number not in self._refused
+            ),
+            default=None,
+        )
+
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         command = self.commands[command_id]
         if command.answered:
@@ -604,4 +617,6 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             raise ValueError(f"'{verdict}' is no answer")
         command = self.commands[command_id]
         self.commands[command_id] = replace(command, answered=command.answered or verdict in _ANSWERS)
+        if verdict == "refused":
+            self._refused.add(command_id)
         self.events.append(("answered", command.legacy_id, command.kind, verdict))  # fmt: skip

@@ -233,7 +233,11 @@ async def _meant(
     partner: str | None,
 ) -> tuple[str, Sequence[UndoMember]]:
     """Whose it is, and what is bought of it; refused when that is nothing or two partners'."""
-    names = [partner] if partner else [each.partner for each in await ledger.partners(campaign)]
+    names = (
+        [partner]
+        if partner
+        else await ledger.buyers_of(campaign, subscription_id=subscription, customer_id=customer)
+    )
     found = {
         name: members
         for name in names

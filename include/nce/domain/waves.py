@@ -74,9 +74,11 @@ def next_wave(policy: Waves, board: WaveBoard) -> Wave | None:
     """The wave that begins next; None when everybody may buy, or when no pilot takes part."""
     number = len(board.begun) + 1
     if policy.pilot and number == 1:
-        pilots = tuple(name for name in policy.pilot if name in board.enrolled)
+        enrolled = frozenset(board.enrolled)
+        pilots = tuple(name for name in policy.pilot if name in enrolled)
         return Wave(number, pilots) if pilots else None
-    waiting = [name for name in board.enrolled if name not in board.admitted]
+    admitted = board.admitted
+    waiting = [name for name in board.enrolled if name not in admitted]
     # Pilots that were named, or enrolled, only after the first wave had begun come first.
     waiting.sort(key=lambda name: name not in policy.pilot)
     place = number - 1 - bool(policy.pilot)

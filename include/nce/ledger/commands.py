@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -62,6 +62,26 @@ class Commands(Transactions):
         """The latest command of this kind that has no answer yet."""
         async with self._transaction() as session:
             return await _open(session, conversion_id, kind)
+
+    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+        """When a command of this kind was last sent and not refused: it may have arrived. None: never."""
+        refusal = aliased(CommandEventRow)
+        refused = exists().where(
+            refusal.command_id == CommandRow.command_id, refusal.event == CommandEvent.REFUSED
+        )
+        query = (
+            select(func.max(CommandEventRow.at))
+            .join(CommandRow, CommandRow.command_id == CommandEventRow.command_id)
+            .where(
+                CommandRow.conversion_id == conversion_id,
+                CommandRow.kind == kind,
+                CommandEventRow.event == CommandEvent.SENDING,
+                ~refused,
+            )
+        )
+        async with self._transaction() as session:
+            sent_at: datetime | None = await session.scalar(query)
+        return sent_at
 
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         """Commit "about to send". Raises `AnsweredAlready` for an answered command: never sent again."""

@@ -27,6 +27,7 @@ from include.nce.ledger.explain import (
     Entry,
     about_partners,
     about_subscriptions,
+    about_whole_plans,
     in_order,
     meant,
     plan_entries,
@@ -199,10 +200,21 @@ class Evidence:
         both = {*ids, *(nce for nce in nce_of.values() if nce)}
         changes = await self._changes(partners, both)
         entries = await about_subscriptions(self._session, self.head.campaign, partners, sorted(both))
-        record = defaultdict(list)
+        record: dict[str | None, list[EvidenceEntry]] = defaultdict(list)
         for entry in entries:
-            record[entry.subscription].append(self._local(entry))
+            if entry.subscription is not None:  # what is about a whole plan stands in the head
+                record[entry.subscription].append(self._local(entry))
         names = await self._customer_names(rows)
+
+        def told(row: SubscriptionRow) -> list[EvidenceEntry]:
+            own = (row.subscription_id, nce_of[row.subscription_id])
+            entries = [entry for subscription in own for entry in record.get(subscription, ())]
+            conversion = conversions.get(_whose(row))
+            if conversion is not None and conversion.base_id not in own:
+                # An undo takes back the whole bundle, and is filed under its base.
+                entries += [e for e in record.get(conversion.base_id, ()) if e.kind == "undo"]
+            return entries
+
         return [
             Case(
                 partner=row.partner,
@@ -214,12 +226,7 @@ class Evidence:
                 conversion=_conversion(conversions.get(_whose(row))),
                 # Of two partners that hold it both see what was done about it, and only their own plans.
                 record=in_order(
-                    [
-                        entry
-                        for subscription in (row.subscription_id, nce_of[row.subscription_id])
-                        for entry in record.get(subscription, ())
-                        if entry.kind in _ANYBODYS or entry.partner == row.partner
-                    ]
+                    entry for entry in told(row) if entry.kind in _ANYBODYS or entry.partner == row.partner
                 ),
             )
             for row in rows
@@ -307,6 +314,7 @@ class EvidencePacks(Transactions):
             entries = [
                 *await about_partners(session, campaign, partners),
                 *await plan_entries(session, campaign, partners, None),
+                *await about_whole_plans(session, campaign, partners, legacy_ids),
             ]
             head = EvidenceHead(
                 campaign=campaign,

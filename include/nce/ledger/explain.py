@@ -108,6 +108,16 @@ async def about_partners(session: AsyncSession, campaign: str, partners: Sequenc
     ]
 
 
+async def about_whole_plans(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    """What people approved or rejected: all of the partners', or where one of `legacy_ids` was a line."""
+    return [
+        *await _approval_entries(session, campaign, partners, legacy_ids),
+        *await _undo_plan_entries(session, campaign, partners, legacy_ids),
+    ]
+
+
 async def about_subscriptions(
     session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
 ) -> list[Entry]:
@@ -118,7 +128,7 @@ async def about_subscriptions(
     """
     return [
         *await plan_entries(session, campaign, partners, legacy_ids),
-        *await _approval_entries(session, campaign, partners, legacy_ids),
+        *await about_whole_plans(session, campaign, partners, legacy_ids),
         *await _decision_entries(session, campaign, partners, legacy_ids),
         *await _conversion_entries(session, campaign, partners, legacy_ids),
         *await _command_entries(session, campaign, partners, legacy_ids),
@@ -522,7 +532,7 @@ async def _command_entries(
 async def _undo_entries(
     session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
 ) -> list[Entry]:
-    """Cases with each state they were in, and about a whole partner what was planned and answered."""
+    """Undo cases with each state they were in."""
     cases = select(UndoCaseRow, UndoEventRow).join(UndoEventRow, UndoEventRow.case_id == UndoCaseRow.case_id)
     if legacy_ids is None:
         cases = cases.where(UndoCaseRow.campaign == campaign, UndoCaseRow.partner.in_(partners))
@@ -533,7 +543,7 @@ async def _undo_entries(
             .where(ConversionRow.legacy_id.in_(legacy_ids))
         )
         cases = cases.where(UndoCaseRow.case_id.in_(about))
-    entries = [
+    return [
         Entry(
             at=event.at,
             recorded_at=event.recorded_at,
@@ -546,6 +556,13 @@ async def _undo_entries(
         )
         for case, event in await session.execute(cases)
     ]
+
+
+async def _undo_plan_entries(
+    session: AsyncSession, campaign: str, partners: Sequence[str], legacy_ids: Sequence[str] | None
+) -> list[Entry]:
+    """What runs planned to take back, and what a person said to it."""
+    entries: list[Entry] = []
     plans = (
         select(UndoPlanRow, UndoAnswerRow)
         .outerjoin(UndoAnswerRow, UndoAnswerRow.plan_id == UndoPlanRow.plan_id)

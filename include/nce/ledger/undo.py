@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.conversion import ConversionState
@@ -82,6 +82,23 @@ class UndoCases(Transactions):
             if subscription_id is not None:
                 wanted.append(await _bundles_of(session, lower_guid(subscription_id)))
             return await _members(session, *wanted, ConversionRow.state.in_(BOUGHT_STATES))
+
+    async def buyers_of(
+        self, campaign: str, *, subscription_id: str | None = None, customer_id: str | None = None
+    ) -> Sequence[str]:
+        """The partners for which something of this bundle or customer is bought, or may be; one query."""
+        query = (
+            select(ConversionRow.partner)
+            .where(ConversionRow.campaign == campaign, ConversionRow.state.in_(BOUGHT_STATES))
+            .distinct()
+            .order_by(ConversionRow.partner)
+        )
+        if customer_id is not None:
+            query = query.where(ConversionRow.customer_id == lower_guid(customer_id))
+        async with self._transaction() as session:
+            if subscription_id is not None:
+                query = query.where(await _bundles_of(session, lower_guid(subscription_id)))
+            return (await session.scalars(query)).all()
 
     async def undoable_bundles(self, campaign: str, partner: str | None = None) -> Sequence[UndoableBundle]:
         """Bundles that were converted, are not being undone and have no open case; one query."""
@@ -343,19 +360,15 @@ async def _bundles_of(session: AsyncSession, subscription_id: str) -> ColumnElem
 async def _members(session: AsyncSession, *wanted: ColumnElement[bool]) -> list[UndoMember]:
     """With what the latest plan that converted it knew of legacy."""
     planned = (
-        select(
-            PlanLineRow.conversion_id,
-            PlanLineRow.offer_name,
-            PlanLineRow.legacy_seats,
-        )
-        .where(PlanLineRow.conversion_id.is_not(None), PlanLineRow.batch_no.is_not(None))
-        .order_by(PlanLineRow.conversion_id, PlanLineRow.plan_id.desc())
-        .distinct(PlanLineRow.conversion_id)
-        .subquery()
+        select(PlanLineRow.offer_name, PlanLineRow.legacy_seats)
+        .where(PlanLineRow.conversion_id == ConversionRow.conversion_id, PlanLineRow.batch_no.is_not(None))
+        .order_by(PlanLineRow.plan_id.desc())
+        .limit(1)
+        .lateral()
     )
     query = (
         select(ConversionRow, planned.c.offer_name, planned.c.legacy_seats)
-        .outerjoin(planned, planned.c.conversion_id == ConversionRow.conversion_id)
+        .outerjoin(planned, true())
         .where(*wanted)
         .order_by(
             ConversionRow.customer_id,

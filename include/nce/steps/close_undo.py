@@ -58,12 +58,12 @@ async def close_undo(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger
     parts += [
         f"Case {case.case_id}, subscription {case.base_id}: {case.sentence}"
         for case in cases
-        if not case.state.is_closed
+        if case.state is not CaseState.UNDONE
     ][:_CASES_NAMED]
     if rejected:
         return ClosedUndo("rejected", bool(failed_tasks), " ".join(parts))
     unfinished = [case for case in cases if not case.state.is_closed]
-    outcome = cases[0].state.value if unfinished else "failed" if failed_tasks else CaseState.UNDONE.value
+    outcome = "failed" if failed_tasks and not unfinished else cases[0].state.value
     return ClosedUndo(outcome, bool(unfinished or failed_tasks), " ".join(parts))
 
 

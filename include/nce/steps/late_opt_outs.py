@@ -11,6 +11,8 @@ from datetime import datetime
 
 from include.nce.domain.partner import Partner
 from include.nce.domain.undo import (
+    BOUGHT_STATES,
+    TAKEN_BACK_OR_TO_BE,
     Bought,
     CaseState,
     UndoCause,
@@ -72,9 +74,19 @@ async def look_for_late_opt_outs(
             why = "The opt-out was withdrawn: NCE stays."
             closed.append(await ledger.move_undo_case(case.case_id, CaseState.CLOSED, why, by=by, at=now_at))
             continue
+        if case.state in _NOTHING_SENT and not await _is_bought(case, ledger):
+            why = "Nothing of ours is bought there after all: there is nothing to undo."
+            closed.append(await ledger.move_undo_case(case.case_id, CaseState.CLOSED, why, by=by, at=now_at))
+            continue
         over = late_case_state(case.until_at, now_at) is CaseState.TOO_LATE
         if case.state is CaseState.OPEN and over and case.until_at is not None:
             why = too_late_sentence(case.until_at)
             case = await ledger.move_undo_case(case.case_id, CaseState.TOO_LATE, why, by=by, at=now_at)
         standing.append(case)
     return LateOptOuts(tuple(opened), tuple(closed), tuple(standing))
+
+
+async def _is_bought(case: UndoCase, ledger: Ledger) -> bool:
+    """Or may be, or was: a purchase that was pending when the case was opened may have failed since."""
+    members = await ledger.undo_members(case.case_id)
+    return any(m.conversion.state in BOUGHT_STATES | TAKEN_BACK_OR_TO_BE for m in members)

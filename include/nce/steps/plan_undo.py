@@ -206,6 +206,9 @@ async def _note(
             state, sentence = CaseState.TOO_LATE, f"Too late to undo: {ruling.reason}. A person decides."
         elif ruling.word is UndoWord.REFUSE:
             state, sentence = CaseState.PERSON_DECIDES, f"Cannot be undone: {ruling.reason}."
+        elif ruling.word is UndoWord.WAIT:
+            state = CaseState.OPEN
+            sentence = f"Cannot be undone yet: {ruling.reason}. Start the undo again then."
         else:
             state = CaseState.OPEN
             sentence = "Planned, nothing is sent yet: a person approves it."

@@ -643,6 +643,10 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         """The latest command of this kind that has no answer yet."""
         ...
 
+    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+        """When a command of this kind was last sent and not refused: it may have arrived. None: never."""
+        ...
+
     async def note_sending(self, command_id: int, *, at: datetime) -> None:
         """Commit "about to send"; raises `AnsweredAlready` for a command that has its answer."""
         ...

@@ -109,6 +109,7 @@ async def reconcile_partner(
     policy = await ledger.campaign(campaign)
     known = await ledger.known_holdings(campaign, partner.partner)
     look = await _look(known, policy, await clock.now(), partner_center)
+    _leave_what_moved(look, known, await ledger.known_holdings(campaign, partner.partner))
     lines = len(known.subscriptions)
     changes = await ledger.record_comparison(
         run_id, campaign, partner.partner, look.discrepancies,
@@ -121,6 +122,7 @@ async def reconcile_partner(
         customers = {one.known.customer_id for one in look.behind if one.known.legacy_id in repaired}
         known = await ledger.known_holdings(campaign, partner.partner)
         again = await _look(known, policy, await clock.now(), partner_center, customers)
+        _leave_what_moved(again, known, await ledger.known_holdings(campaign, partner.partner))
         later = await ledger.record_comparison(
             run_id, campaign, partner.partner,
             [d for d in look.discrepancies if d.legacy_id not in again.compared] + again.discrepancies,
@@ -165,6 +167,29 @@ async def _look(
         look.customers_read += 1
         _compare_customer(look, lines, held, known.placed, policy, now_at)
     return look
+
+
+def _leave_what_moved(look: _Look, before: KnownHoldings, after: KnownHoldings) -> None:
+    """A bundle that a run or an undo moved while its partner was read is not compared: what the ledger said
+    of it was older than what Partner Center showed."""
+
+    def standing(holdings: KnownHoldings) -> dict[str, object]:
+        return {
+            each.line.legacy_id: each.conversion and (each.conversion.state, each.conversion.state_since_at)
+            for each in holdings.subscriptions
+        }
+
+    lines = [each.line for each in before.subscriptions]
+    then, now = standing(before), standing(after)
+    bases = {line.base_id for line in lines if then[line.legacy_id] != now.get(line.legacy_id)}
+    moved = {line.legacy_id for line in lines if line.base_id in bases}
+    look.unread.extend(
+        f"Subscription {legacy_id} was not compared: somebody is working on it."
+        for legacy_id in sorted(moved & look.compared)
+    )
+    look.discrepancies = [one for one in look.discrepancies if one.legacy_id not in moved]
+    look.behind = [one for one in look.behind if one.known.legacy_id not in moved]
+    look.compared -= moved
 
 
 def _compare_customer(

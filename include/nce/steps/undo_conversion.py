@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.conversion import PENDING_STATES, ConversionState
@@ -25,6 +26,7 @@ from include.nce.domain.undo import (
     next_undo_step,
 )
 from include.nce.steps.buy_nce import refuse_without_lock
+from include.nce.steps.cancel_legacy import SUSPEND
 from include.nce.steps.plan_undo import approved_pairs, cases_of, read_pairs
 from include.nce.steps.ports import (
     Answered,
@@ -47,6 +49,9 @@ PASSES = 5
 """How often bundles that only need a little time are taken up before the task ends without them."""
 SHORTEST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
+SUSPENSION_SHOWS_WITHIN = timedelta(hours=1)
+"""For so long after our suspension of legacy "legacy is active" is not believed. Ours: Microsoft says only
+that such a change may take effect after its answer."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,11 @@ async def undo_conversions(
     """Takes back what was approved: reactivates legacy, looks that it is active, and only then cancels NCE.
 
     The base comes first and the whole bundle is undone. Refused without a recorded approval of exactly these
-    lines. NCE is never cancelled while legacy is not active with enough seats and its term running. Red when
-    Partner Center refuses to bring legacy back (NCE stays, a person decides), when the window closed
-    in between (the customer is covered twice, a person decides), or when something is not confirmed yet:
-    then clear this task. Clearing it is safe at any time: it looks first.
+    lines. NCE is never cancelled while legacy is not active with enough seats and its term running, nor for
+    an hour after our own suspension of legacy while it has not shown. Red when Partner Center refuses to
+    bring legacy back (NCE stays, a person decides), when the window closed in between (the customer is
+    covered twice, a person decides), when a case was closed meanwhile, or when something is not confirmed
+    yet: then clear this task. Clearing it is safe at any time: it looks first.
     """
     plan = await ledger.undo_plan(run_id)
     if plan is None:
@@ -148,6 +154,8 @@ async def _take_back(case_id: int, lines: Sequence[UndoLine], desk: _Desk, write
         pairs = approved_pairs(await _read(bundle, desk), lines)
         bundle = await _note_what_shows(bundle, pairs, case_id, desk)
         ruling = _drifted(bundle, pairs, lines) or next_undo_step(pairs, now_at=await desk.clock.now())
+        if ruling.word in (UndoWord.CANCEL, UndoWord.DONE):
+            ruling = await _suspension_under_way(bundle, desk) or ruling
         act = (ruling.word, ruling.legacy_id)
         if ruling.word is UndoWord.DONE:
             await _move(case_id, CaseState.UNDONE, f"Undone, approved by {desk.who}.", desk)
@@ -193,6 +201,25 @@ def _drifted(
         if member.conversion.state in PENDING_STATES:
             return UndoRuling(
                 UndoWord.REFUSE, f"its conversion is {member.conversion.state.value}", legacy_id
+            )
+    return None
+
+
+async def _suspension_under_way(bundle: Sequence[UndoMember], desk: _Desk) -> UndoRuling | None:
+    """Our own suspension may take effect after this look: without NCE the customer would have nothing."""
+    now_at = await desk.clock.now()
+    for member in bundle:
+        line = member.conversion
+        suspended_at = await desk.ledger.last_sent_at(line.conversion_id, SUSPEND)
+        if suspended_at is None or now_at >= suspended_at + SUSPENSION_SHOWS_WITHIN:
+            continue
+        reactivated_at = await desk.ledger.last_sent_at(line.conversion_id, REACTIVATE)
+        if reactivated_at is None or reactivated_at < suspended_at:
+            return UndoRuling(
+                UndoWord.WAIT,
+                f"our suspension of legacy {line.legacy_id} was sent at {suspended_at:%Y-%m-%d %H:%M} UTC "
+                f"and may still take effect, until {suspended_at + SUSPENSION_SHOWS_WITHIN:%H:%M} UTC",
+                line.legacy_id,
             )
     return None
 
@@ -342,10 +369,15 @@ async def _report(plan: UndoPlan, desk: _Desk) -> Undone:
     for case_id in cases_of(plan):
         case = await desk.ledger.undo_case(case_id)
         told = f"Case {case_id}, subscription {case.base_id}: "
+        words = {line.word for line in plan.lines if line.case_id == case_id}
         if case.state is CaseState.UNDONE:
             undone += 1
+        elif case.state is CaseState.CLOSED:
+            stopped.append(f"{told}closed, so nothing more was undone. {case.sentence}")
         elif case.state.needs_somebody:
             stopped.append(told + case.sentence)
+        elif UndoWord.WAIT in words:
+            stopped.append(f"{told}not part of what was approved. {case.sentence}")
         elif not case.state.is_closed:
             pending.append(told + (desk.unreachable.get(case_id) or case.sentence))
     return Undone(undone, tuple(pending), tuple(stopped))

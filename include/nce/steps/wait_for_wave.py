@@ -55,16 +55,17 @@ async def wait_for_wave(campaign: Campaign, *, ledger: WaveLedger, now_at: datet
         return WaveLook("", None)
     board = await ledger.wave_board(campaign.campaign)
     waits_for = why_not_yet(campaign, campaign.waves, board, now_at)
-    wave = next_wave(campaign.waves, board)
-    if waits_for is None and wave is not None:
+    wave = next_wave(campaign.waves, board) if waits_for is None else None
+    if wave is not None:
         await ledger.begin_wave(campaign.campaign, wave, at=now_at)
         board = await ledger.wave_board(campaign.campaign)
         waits_for = why_not_yet(campaign, campaign.waves, board, now_at)
     # A wave that waits must strand nobody.
+    held_back = frozenset(board.enrolled) - board.admitted
     left_behind = {
         partner: ends_at
         for partner, ends_at in (await urgent(campaign, ledger=ledger, now_at=now_at)).items()
-        if partner in board.enrolled and partner not in board.admitted
+        if partner in held_back
     }
     for partner, ends_at in sorted(left_behind.items()):
         why = f"A subscription of it ends on {ends_at:%Y-%m-%d %H:%M} UTC."

@@ -463,6 +463,21 @@ async def test_an_answered_command_is_never_sent_again(ledger):
         await ledger.note_sending(command.command_id, at=LATER)
 
 
+async def test_the_last_sending_counts_until_it_is_refused(ledger):
+    number = await one_conversion(ledger)
+    assert await ledger.last_sent_at(number, "suspend_legacy") is None
+    first = await ledger.intend(number, "suspend_legacy", {}, at=AT)
+    assert await ledger.last_sent_at(number, "suspend_legacy") is None
+    await ledger.note_sending(first.command_id, at=AT)
+    await answer(ledger, first.command_id, "accepted")
+    second = await ledger.intend(number, "suspend_legacy", {}, at=LATER)
+    await ledger.note_sending(second.command_id, at=LATER)
+    assert await ledger.last_sent_at(number, "suspend_legacy") == LATER
+    await answer(ledger, second.command_id, "refused")
+    assert await ledger.last_sent_at(number, "suspend_legacy") == AT
+    assert await ledger.last_sent_at(number, "reactivate_legacy") is None
+
+
 async def test_commands_of_two_kinds_do_not_mix(ledger):
     number = await one_conversion(ledger)
     await ledger.intend(number, "create_cart", {}, at=AT)

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from include.nce.domain.approval import Approval, ApprovalWord
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
 from include.nce.domain.subscription import Customer, Status, SubscriptionKind
+from include.nce.domain.undo import UndoCause
 from include.nce.evidence.pack import canonical, private_file, read_pack, write_pack
 from include.nce.evidence.page import page
 from include.nce.ledger.evidence import EvidencePack
@@ -38,6 +40,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
+from tests.integration.ledger.test_undo_contract import line as undo_line
 
 HOSTILE = '<script>alert("x")</script>'
 FORMULA = "=cmd|'/c calc'!A1"
@@ -325,3 +328,51 @@ async def test_the_page_says_who_what_when_and_with_what_answer(pack, language):
 
 def test_the_canonical_form_escapes_nothing_needlessly():
     assert canonical({"b": "è\u2028", "a": [1, 1.5, None]}) == '{"a":[1,1.5,null],"b":"è\u2028"}'
+
+
+async def approve_and_undo(ledger: PostgresLedger) -> None:
+    """A bundle of two, approved, converted, and approved to be taken back."""
+    await ledger.record_survey(RUN, [subscription("one"), subscription("extra")], [], at=AT)
+    await ledger.record_verdicts(RUN, [due("one"), due("extra", travels_with="one")], [[guid("one")]], at=AT)
+    plan = await ledger.plan(await ledger.latest_plan_id(RUN))
+    word = Approval(plan.hash, ApprovalWord.APPROVED, "carla", AT)
+    await ledger.record_approval(CAMPAIGN, "rossi", word)
+    for line in await ledger.conversions(RUN):
+        await ledger.advance(
+            line.conversion_id, ConversionState.CONVERTED, "NCE is active", at=LATER,
+            nce_subscription_id=guid(f"nce of {line.legacy_id}"),
+        )  # fmt: skip
+    await ledger.open_undo_case(
+        CAMPAIGN, "rossi", customer_id=CUSTOMER, base_id=guid("one"), cause=UndoCause.OPERATOR,
+        scope="subscription", reason="they want it back", opened_by="anna", at=LATER,
+    )  # fmt: skip
+    lines = [undo_line(legacy_id=guid(name)) for name in ("one", "extra")]
+    undo = await ledger.record_undo_plan("undo-1", CAMPAIGN, "rossi", lines, at=LATER)
+    await ledger.answer_undo_plan(undo.plan_id, undo.hash, approved=True, who="dora", at=LATER)
+    await ledger.record_survey(RUN, [subscription("two")], [], at=LATER)
+
+
+@pytest.mark.parametrize("subject", ["rossi", guid("one"), guid("extra")])
+async def test_who_approved_a_conversion_and_its_undo_is_on_record(postgres_ledger, tmp_path, subject):
+    await approve_and_undo(postgres_ledger)
+    pack = read_pack(await written(postgres_ledger, subject, tmp_path))
+    told = [entry.sentence for entry in pack.record if entry.kind in ("approval", "undo")]
+
+    assert len([sentence for sentence in told if "carla approved plan" in sentence]) == 1
+    assert len([sentence for sentence in told if "dora approved the undo of run undo-1" in sentence]) == 1
+
+
+async def test_an_approval_of_others_is_not_told_of_what_was_never_planned(postgres_ledger, tmp_path):
+    await approve_and_undo(postgres_ledger)
+    whole = read_pack(await written(postgres_ledger, "rossi", tmp_path))
+    alone = read_pack(await written(postgres_ledger, guid("two"), tmp_path))
+
+    assert case_of(whole, "two").record == case_of(alone, "two").record == []
+    assert [entry for entry in alone.record if entry.kind in ("approval", "undo")] == []
+
+
+async def test_an_undo_is_told_of_each_part_of_its_bundle(postgres_ledger, tmp_path):
+    await approve_and_undo(postgres_ledger)
+    pack = read_pack(await written(postgres_ledger, "rossi", tmp_path))
+    for name in ("one", "extra"):
+        assert [entry.kind for entry in case_of(pack, name).record].count("undo") == 1

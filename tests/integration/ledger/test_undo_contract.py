@@ -243,3 +243,13 @@ async def test_a_decision_that_was_taken_back_converts_nothing_again(ledger):
     await planned(ledger, due("one"))
 
     assert (await ledger.conversion(lines[guid("one")].conversion_id)).state is S.UNDONE
+
+
+async def test_whose_it_is_is_one_question(postgres_ledger):
+    await converted(postgres_ledger)
+    for name in (guid("one"), guid("extra"), guid(f"nce of {guid('one')}").upper()):
+        assert await postgres_ledger.buyers_of(CAMPAIGN, subscription_id=name) == ["rossi"]
+    assert await postgres_ledger.buyers_of(CAMPAIGN, customer_id=CUSTOMER) == ["rossi"]
+    assert await postgres_ledger.buyers_of(CAMPAIGN) == ["rossi"]
+    assert await postgres_ledger.buyers_of(CAMPAIGN, customer_id=guid("nobody")) == []
+    assert await postgres_ledger.buyers_of(CAMPAIGN, subscription_id=guid("nobody")) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.undo import CaseState, UndoCause
 from include.nce.steps.close_run import close_run
@@ -162,3 +163,20 @@ async def test_a_customer_that_pays_twice_turns_the_run_red(world: OnePartner) -
 
     assert closed.outcome is RunOutcome.UNRESOLVED
     assert "COVERED TWICE" in closed.sentence
+
+
+async def test_a_purchase_that_failed_after_all_closes_its_case(world: OnePartner) -> None:
+    await world.begin(legacy())
+    await world.plan()
+    await world.buy()
+    await world.opt_out(LATE)
+    await look(world)
+    line = world.conversion()
+    await world.records.advance(line.conversion_id, ConversionState.FAILED, at=world.clock.now_at)
+    late = await look(world)
+
+    assert late.open == ()
+    assert [(case.state, case.sentence) for case in late.closed] == [
+        (CaseState.CLOSED, "Nothing of ours is bought there after all: there is nothing to undo.")
+    ]
+    assert (await look(world)).closed == ()

@@ -596,3 +596,23 @@ async def test_what_another_campaign_converted_is_compared_there(world: OnePartn
     told = await reconcile(world)
 
     assert (told.lines, standing(world)) == (0, [])
+
+
+async def test_an_undo_that_begins_while_its_partner_is_read_is_no_double_coverage(world: OnePartner) -> None:
+    await world.convert(ALONE, legacy(3, customer_id=OTHER_CUSTOMER))
+    real = world.microsoft.subscriptions_of
+
+    async def while_somebody_undoes(customer_id: str) -> Any:
+        if customer_id == CUSTOMER:
+            world.microsoft.subscriptions_of = real  # type: ignore[method-assign]
+            line = world.conversion()
+            await world.records.advance(line.conversion_id, S.UNDOING, at=world.clock.now_at)
+            world.microsoft.change(legacy_id(1), status=Status.ACTIVE)
+        return await real(customer_id)
+
+    world.microsoft.subscriptions_of = while_somebody_undoes  # type: ignore[method-assign]
+    told = await reconcile(world)
+
+    assert standing(world) == []
+    assert (told.lines, told.compared) == (2, 1)
+    assert told.unread == f"Subscription {legacy_id(1)} was not compared: somebody is working on it."

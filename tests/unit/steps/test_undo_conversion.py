@@ -672,3 +672,90 @@ async def test_a_stranded_line_whose_nce_is_unknown_is_left_to_a_person(world: O
 
     assert [line.word for line in planned.plan.lines] == [UndoWord.REFUSE]
     assert world.records.cases[1].state is C.PERSON_DECIDES
+
+
+async def suspended_slowly(world: OnePartner) -> None:
+    """Bought, covered, and our suspension of legacy was taken and does not show yet."""
+    await world.begin(legacy(1, offer_id=IDENTITY))
+    await world.plan()
+    await world.buy()
+    world.clock.advance(hours=3)
+    await world.confirm()
+    real = world.microsoft.suspend
+
+    async def slowly(*args: Any, **kwargs: Any) -> Any:
+        answered = await real(*args, **kwargs)
+        world.microsoft.change(legacy_id(1), status=Status.ACTIVE)
+        return answered
+
+    world.microsoft.suspend = slowly  # type: ignore[method-assign]
+    await world.cancel()
+    assert (world.state(), world.legacy_status()) == (S.COVERED, Status.ACTIVE)
+
+
+async def test_nce_stays_while_our_suspension_of_legacy_may_still_take_effect(world: OnePartner) -> None:
+    await suspended_slowly(world)
+    done = await undo(world)
+
+    assert (done.undone, done.stopped) == (0, ())
+    assert "may still take effect" in done.pending[0]
+    assert sent(world, "cancel_nce") == []
+    world.microsoft.change(legacy_id(1), status=Status.SUSPENDED)
+    assert (await take_back(world)).undone == 1
+    assert sent(world, "reactivate") == [legacy_id(1)]
+    assert (world.legacy_status(), nce_status(world)) == (Status.ACTIVE, Status.DELETED)
+
+
+async def test_a_suspension_that_never_took_effect_holds_the_undo_for_an_hour(world: OnePartner) -> None:
+    await suspended_slowly(world)
+    await undo(world)
+    world.clock.advance(hours=1)
+    done = await take_back(world)
+
+    assert done.undone == 1
+    assert sent(world, "reactivate") == []
+
+
+async def test_a_refused_suspension_holds_no_undo(world: OnePartner) -> None:
+    await world.begin(legacy(1, offer_id=IDENTITY))
+    await world.plan()
+    await world.buy()
+    world.clock.advance(hours=3)
+    await world.confirm()
+    world.microsoft.fail("suspend", lambda: refusal("this change of status is not allowed", code=800040))
+    await world.cancel()
+
+    assert (await undo(world)).undone == 1
+
+
+async def test_a_case_that_was_closed_before_its_approval_is_not_told_as_undone(world: OnePartner) -> None:
+    await world.convert(legacy())
+    await plan(world)
+    await keep_nce(1, reason="they stay", by="dora", ledger=world.records, now_at=world.clock.now_at)
+    await answer(world)
+    done = await take_back(world)
+
+    assert (done.undone, done.pending) == (0, ())
+    assert "closed, so nothing more was undone" in done.stopped[0]
+    assert sent(world, "reactivate") == sent(world, "cancel_nce") == []
+    closed = await close(world)
+    assert closed.outcome == "closed"
+    assert "they stay" in closed.sentence
+
+
+async def test_what_is_still_converting_is_said_to_wait_and_not_to_be_asked_about(world: OnePartner) -> None:
+    await world.begin(legacy(1, offer_id=IDENTITY), legacy(3, offer_id=IDENTITY, customer_id=OTHER_CUSTOMER))
+    await world.plan()
+    await world.buy()
+    settled = world.conversion(1)
+    world.clock.advance(hours=3)
+    world.records._conversions[settled.conversion_id] = replace(
+        settled, state=S.COVERED, nce_subscription_id=world.microsoft.bought[legacy_id(1)][0]
+    )
+    done = await undo(world)
+
+    cases = {case.base_id: case for case in world.records.cases.values()}
+    assert "Cannot be undone yet" in cases[legacy_id(3)].sentence
+    assert done.undone == 1
+    assert "not part of what was approved" in done.stopped[0]
+    assert "Start the undo again" in done.stopped[0]
