@@ -7,10 +7,18 @@ past them.
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from include.nce.domain.cancellation import SuspensionPermit
+from include.nce.domain.undo import CancellationPermit
+from include.nce.partner_center.gateway import PartnerCenterGateway
+from include.nce.steps.sending import Departure
+from tests.support.departing import may_suspend
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PRODUCT = [
@@ -26,8 +34,6 @@ WRITES = {
     "suspend": {"steps/cancel_legacy.py"},
 }
 """A question of `ports.PartnerCenter` that changes something -> the only step that may ask it."""
-PATCHES = {"suspend": {"partner_center/gateway.py"}}
-"""What changes a subscription's state at Microsoft -> the only place that calls the client for it."""
 
 
 def _name(path: Path) -> str:
@@ -57,9 +63,16 @@ def test_only_one_step_may_ask_for_a_change(write: str) -> None:
     assert _callers(write, "partner_center") == WRITES[write]
 
 
-@pytest.mark.parametrize("patch", PATCHES)
-def test_only_the_gateway_calls_the_client_for_a_change_of_state(patch: str) -> None:
-    assert _callers(patch, "subscriptions") == PATCHES[patch]
+@pytest.mark.parametrize("change", ["suspend", "reactivate", "cancel"])
+def test_only_the_gateway_reaches_the_client_for_a_change_of_state(change: str) -> None:
+    reaching = {
+        _name(path)
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == change
+        and isinstance(node.value, ast.Attribute) and node.value.attr == "subscriptions"
+    }  # fmt: skip
+    assert reaching == {"partner_center/gateway.py"}
 
 
 def test_nothing_else_of_the_product_changes_a_subscription() -> None:
@@ -108,38 +121,41 @@ def test_the_gateway_has_no_way_to_the_writes_that_nobody_uses() -> None:
         assert f"_client.{resource}.{function}(" not in gateway
 
 
-def test_a_suspension_is_sent_only_after_the_gate_has_said_so() -> None:
-    """`_suspend` is called once, in the one branch that is left when the gate said nothing else."""
-    tree = ast.parse((CHECKOUT / "include/nce/steps/cancel_legacy.py").read_text())
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}
-    callers = {
-        name
-        for name, function in functions.items()
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_suspend"
+@pytest.mark.parametrize("permit", [SuspensionPermit, CancellationPermit])
+def test_no_permit_is_made_outside_its_gate(permit: type[SuspensionPermit | CancellationPermit]) -> None:
+    with pytest.raises(TypeError, match="gate permits"):
+        permit("customer", "subscription")
+
+
+def test_no_permit_is_made_out_of_another() -> None:
+    with pytest.raises(TypeError, match="gate permits"):
+        replace(may_suspend("customer", "one"), legacy_id="another")
+
+
+@pytest.mark.parametrize(
+    ("call", "right"),
+    [
+        ("create_migration", {"departure": Departure}),
+        ("check_out", {"departure": Departure}),
+        ("reactivate", {"departure": Departure}),
+        ("suspend", {"departure": Departure, "permit": SuspensionPermit}),
+        ("cancel_nce", {"departure": Departure, "permit": CancellationPermit}),
+    ],
+)
+def test_no_write_is_made_without_its_rights(call: str, right: dict[str, type]) -> None:
+    """`mypy` holds every caller to these types; only `sending` and the gates make them."""
+    asked = inspect.signature(getattr(PartnerCenterGateway, call))
+    assert {name: asked.parameters[name].annotation for name in right} == {
+        name: kind.__name__ for name, kind in right.items()
     }
-    assert callers == {"_finish"}
-    (decision,) = [
-        node for node in functions["_finish"].body if isinstance(node, ast.If) and _asks_word(node.test)
-    ]
-    words = []
-    branch: ast.stmt = decision
-    while isinstance(branch, ast.If):
-        assert _asks_word(branch.test), ast.unparse(branch.test)
-        words.append(ast.unparse(branch.test).rpartition(".")[2])
-        assert "_suspend" not in "".join(ast.unparse(statement) for statement in branch.body)
-        branch = branch.orelse[0]
-    assert words == ["WAIT", "REFUSE", "ALREADY_DONE"]
-    assert "_suspend(" in ast.unparse(branch)
-    rulings = [name for name, _ in _names(functions["_finish"]) if name == "cancel_gate"]
-    assert rulings == ["cancel_gate"]
+    assert all(asked.parameters[name].default is inspect.Parameter.empty for name in right)
 
 
-def _asks_word(test: ast.expr) -> bool:
-    return ast.unparse(test).startswith("ruling.word is GateWord.")
-
-
-def _names(function: ast.AsyncFunctionDef) -> Iterator[tuple[str, ast.Call]]:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield node.func.id, node
+def test_only_sending_lets_a_command_leave() -> None:
+    makers = {
+        _name(path)
+        for path in PRODUCT
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Departure"
+    }
+    assert makers == {"steps/sending.py"}

@@ -18,6 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from include.nce.domain.conversion import ConversionRequest
+from include.nce.domain.purchase import PurchaseLine
 from include.nce.domain.subscription import CatalogueTarget
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
@@ -28,7 +29,6 @@ from include.nce.partner_center.models.carts import CartLineRequest, CartRequest
 from include.nce.partner_center.models.customers import QualificationRequest
 from include.nce.partner_center.models.orders import OrderLineRequest, OrderRequest
 from include.nce.partner_center.models.promotions import PromotionEligibilityItem
-from include.nce.steps.ports import PurchaseLine
 from simulator.exchange import Operation
 from simulator.routes import OPERATIONS
 from tests.simulator.bench import (

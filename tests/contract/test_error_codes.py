@@ -16,6 +16,7 @@ import pytest
 from include.nce.domain.classification import FIX_FOR_REFUSAL
 from include.nce.domain.conversion import ConversionRequest
 from include.nce.domain.errors import FailureClass
+from include.nce.domain.purchase import PurchaseLine
 from include.nce.domain.readiness import MpaState, PartnerOfRecord
 from include.nce.domain.subscription import CatalogueTarget
 from include.nce.partner_center import errors
@@ -25,7 +26,6 @@ from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.errors import error_for_answer
 from include.nce.partner_center.gateway import PartnerCenterGateway
 from include.nce.partner_center.transport import Transport
-from include.nce.steps.ports import PurchaseLine
 from simulator.errors import REFUSALS
 from tests.support.partner_center_server import PartnerCenterServer, Reply, serving
 

@@ -28,7 +28,7 @@ from include.nce.domain.errors import PartnerCenterFault
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import Answer
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.buy_nce import LockLost
+from include.nce.steps.sending import LockLost
 from scripts import tally
 from scripts.stack import databases
 from tests.safety.crowd import CAMPAIGN

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from include.nce.domain.errors import PartnerCenterFault
-from include.nce.steps.buy_nce import LockLost
+from include.nce.steps.sending import LockLost
 from scripts import tally
 from tests.safety.crowd import ROUTES, SEATS, Member, crowd, roster, scenario
 from tests.safety.rehearsal import PartnerRun, Rehearsal, Worker, rehearsal

@@ -52,6 +52,8 @@ class _Tied:
             return self._pages(name, found)
         if name == "single_writer":
             return self._context(name, found)
+        if name == "last_word":
+            return self._transaction(name, found)
         return found
 
     def _call(self, name: str, found: Any) -> Any:
@@ -85,3 +87,19 @@ class _Tied:
                 yield held
 
         return context
+
+    def _transaction(self, name: str, found: Any) -> Any:
+        """Dies within, which undoes it; right before the commit, which does too; or right after."""
+
+        @asynccontextmanager
+        async def transaction(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            self._wire.before_effect(name)
+            number = len(self._wire.calls)
+            async with found(*args, **kwargs) as within:
+                self._wire.after_effect(number)
+                yield _Tied(within, self._wire)
+                self._wire.before_effect(f"{name} commits")
+                number = len(self._wire.calls)
+            self._wire.after_effect(number)
+
+        return transaction

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.conversion import Conversion, ConversionState, Route
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
@@ -173,6 +174,23 @@ def nce(number: int = 1, **changes: Any) -> Subscription:
         "term_end_at": at("2023-07-20 00:00"),
     }
     return legacy(number, **{**facts, **changes})
+
+
+def conversion(
+    number: int = 1, state: ConversionState = ConversionState.PLANNED, **changes: Any
+) -> Conversion:
+    """Ours, of the legacy subscription of the same number."""
+    facts: dict[str, Any] = {
+        "conversion_id": number,
+        "campaign": CAMPAIGN,
+        "partner": "rossi-informatica",
+        "customer_id": CUSTOMER,
+        "legacy_id": legacy_id(number),
+        "base_id": legacy_id(number),
+        "route": Route.MIGRATE,
+        "state": state,
+    }
+    return Conversion(**{**facts, **changes})
 
 
 def all_in_order(customers: int = 1) -> list[Finding]:

@@ -8,19 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from include.nce.domain.classification import Verdict
-from include.nce.domain.conversion import Route
-from include.nce.domain.reconciliation import CoverageGap, Discrepancy, KnownConversion, KnownLine
-from include.nce.domain.subscription import Subscription
-from include.nce.steps.ports import (
-    BatchReference,
-    Conversion,
-    CoverageSignals,
-    FindingChanges,
-    KnownHoldings,
-    KnownSubscription,
-    ReconcileTally,
+from include.nce.domain.brake import CoverageSignals
+from include.nce.domain.classification import Verdict, effective_class
+from include.nce.domain.comparison import FindingChanges, KnownHoldings, ReconcileTally
+from include.nce.domain.conversion import Conversion
+from include.nce.domain.reconciliation import (
+    CoverageGap,
+    Discrepancy,
+    KnownLine,
 )
+from include.nce.domain.run import BatchReference
+from include.nce.domain.subscription import Subscription
 
 
 @dataclass
@@ -105,14 +103,12 @@ class FakeFindings:
         surveyed: Subscription | None,
         conversion: Conversion | None,
         planned: tuple[Verdict, int | None] | None,
-    ) -> KnownSubscription:
-        from tests.support.fake_ledger import _CAME_TO
-
+    ) -> KnownLine:
         named = surveyed or (planned[0].subscription if planned else None)
         klass = planned[0].klass if planned else None
         if planned and planned[1] is not None and conversion is not None:
-            klass = _CAME_TO.get(conversion.state, klass)
-        line = KnownLine(
+            klass = effective_class(planned[0].klass, conversion.state)
+        return KnownLine(
             legacy_id=key[1],
             customer_id=key[0],
             base_id=conversion.base_id
@@ -125,11 +121,11 @@ class FakeFindings:
             last_status=surveyed.status if surveyed else None,
             term_end_at=named.term_end_at if named else None,
             expected_product_and_sku=conversion.expected_product_and_sku if conversion else None,
-            conversion=self._known_conversion(conversion) if conversion else None,
+            conversion=conversion,
+            unanswered_at=self._unanswered_at(conversion) if conversion else None,
         )
-        return KnownSubscription(line, conversion)
 
-    def _known_conversion(self, conversion: Conversion) -> KnownConversion:
+    def _unanswered_at(self, conversion: Conversion) -> datetime | None:
         bases = [
             c.conversion_id
             for c in self._conversions.values()
@@ -139,17 +135,9 @@ class FakeFindings:
             self._sent_at[number]
             for number, command in self.commands.items()
             if command.sent and not command.answered and self._command_of[number] in bases
-            and command.kind in ("create_migration", "check_out")
+            and command.kind.buys
         ]  # fmt: skip
-        return KnownConversion(
-            state=conversion.state,
-            route=Route(conversion.route),
-            since_at=conversion.state_since_at,
-            at_microsoft=conversion.migration_id is not None or conversion.order_id is not None,
-            nce_subscription_id=conversion.nce_subscription_id,
-            reason=conversion.reason,
-            unanswered_at=max(sent, default=None),
-        )
+        return max(sent, default=None)
 
     async def batches_of(self, conversion_ids: Collection[int]) -> Sequence[BatchReference]:
         latest: dict[int, BatchReference] = {}

@@ -9,35 +9,36 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 from include.nce.domain.approval import Approval, PlannedLine, PlanOnRecord, plan_hash, planned_lines
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.classification import Done, SubscriptionClass, Verdict
+from include.nce.domain.classification import SubscriptionClass, Verdict, effective_class
+from include.nce.domain.command import AnsweredAlready, Command, CommandKind, CommandOutcome
 from include.nce.domain.conversion import (
-    PLANNED_AFRESH_STATES,
-    UNDER_WAY_STATES,
+    Conversion,
     ConversionState,
+    Overtaken,
     Route,
 )
-from include.nce.domain.errors import InputRefused
+from include.nce.domain.errors import Busy, InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutRuling, OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import AnsweredAlready, Busy, Command, Conversion, Overtaken, Run
 from tests.support.fake_findings import FakeFindings
 from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
 
-_ANSWERS = {"accepted", "refused", "found", "not_found"}
 _TRIED = (
     "migration_id",
     "cart_id",
@@ -46,24 +47,8 @@ _TRIED = (
     "not_before_at",
     "undoable_until_at",
 )
+_WRITTEN_IN_A_LAST_WORD = ("_conversions", "commands", "_sent_at", "events")
 _LEARNT = {*_TRIED, "seats", "term", "billing", "expected_product_and_sku", "reference"}
-_CAME_TO = {
-    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
-    ConversionState.BY_OTHERS: SubscriptionClass.ALREADY_MIGRATED,
-    ConversionState.REFUSED: SubscriptionClass.FAILED,
-    ConversionState.FAILED: SubscriptionClass.FAILED,
-    ConversionState.STRANDED: SubscriptionClass.FAILED,
-    ConversionState.HELD: SubscriptionClass.HELD,
-    ConversionState.UNDOING: SubscriptionClass.HELD,
-    ConversionState.UNDONE: SubscriptionClass.UNDONE,
-}
-
-
-_SETTLED = {
-    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
-    ConversionState.UNDOING: SubscriptionClass.HELD,
-    ConversionState.UNDONE: SubscriptionClass.UNDONE,
-}
 
 
 @dataclass
@@ -318,7 +303,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 begun = (
                     verdict.klass in (SubscriptionClass.DUE, SubscriptionClass.CONVERTED)
                     and standing is not None
-                    and standing.state not in PLANNED_AFRESH_STATES
+                    and not standing.state.starts_afresh
                 )
                 plan.lines.append((verdict, None, standing.conversion_id if begun and standing else None))
         self._plans.append(plan)
@@ -336,7 +321,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
                 c.sent and not c.answered and self._command_of[c.command_id] == standing.conversion_id
                 for c in self.commands.values()
             )
-            afresh_again = standing.state in PLANNED_AFRESH_STATES or self._again(standing)
+            afresh_again = standing.state.starts_afresh or self._again(standing)
             if not afresh_again or in_doubt:
                 return standing.conversion_id
         afresh = standing is None or standing.state is not ConversionState.PLANNED
@@ -441,30 +426,21 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         plan = self._latest_plan(run_id)
         return {
             verdict.subscription.subscription_id: (
-                verdict.klass
-                if number is None
-                else _CAME_TO.get(self._conversions[number].state, verdict.klass)
+                effective_class(verdict.klass, None if number is None else self._conversions[number].state)
             )
             for verdict, _, number in (plan.lines if plan else [])
         }
 
-    async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
-        result = {}
+    async def standing_conversions(self, campaign: str, partner: str) -> Mapping[str, Conversion]:
+        standing = {}
         for c in self._conversions.values():
             surveyed = self._surveyed.get((campaign, partner, c.legacy_id))
             theirs = (c.campaign, c.partner) == (campaign, partner)
             if not theirs and (surveyed is None or surveyed.customer_id != c.customer_id):
                 continue
-            if self._again(c):
-                continue
-            if c.state in _SETTLED:
-                klass = _SETTLED[c.state]
-            elif c.state in UNDER_WAY_STATES:
-                klass = SubscriptionClass.DUE
-            else:
-                continue
-            result[c.legacy_id] = Done(klass, c.reason, c.nce_subscription_id, c.route, c.base_id)
-        return result
+            if not c.state.starts_afresh and not self._again(c):
+                standing[c.legacy_id] = c
+        return standing
 
     def _again(self, c: Conversion) -> bool:
         """Undone, and a person decided afterwards to convert it again."""
@@ -474,31 +450,37 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         return bool(confirmed_again({c.legacy_id: c.state_since_at}, confirmed))
 
     async def advance(
-        self,
-        conversion_id: int,
-        state: ConversionState,
-        reason: str = "",
-        *,
-        at: datetime,
-        seen: ConversionState | None = None,
-        seen_plan: int | None = None,
-        **facts: Any,
+        self, seen: Conversion, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
     ) -> Conversion:
         if facts.keys() - _LEARNT:
             raise TypeError(f"a conversion has no facts named {facts.keys() - _LEARNT}")
-        before = self._conversions[conversion_id]
-        if seen is not None and before.state is not seen:
-            raise Overtaken(f"{before.legacy_id} is {before.state.value} by now")
-        if seen_plan is not None and before.plan_id != seen_plan:
-            raise Overtaken(f"{before.legacy_id} has been planned anew")
+        before = self._as_seen(seen)
+        before.refuse_move(state)
         if before.state is not state:
             facts = {"not_before_at": None, "state_since_at": at, **facts}
         after = replace(before, state=state, reason=reason, **facts)
         if after != before:
-            self._conversions[conversion_id] = after
-            self.states[conversion_id].append((state, reason))
+            self._conversions[seen.conversion_id] = after
+            self.states[seen.conversion_id].append((state, reason))
             self.events.append(("advanced", after.legacy_id, state.value))
         return after
+
+    def _as_seen(self, seen: Conversion) -> Conversion:
+        now = self._conversions[seen.conversion_id]
+        if (now.state, now.plan_id) != (seen.state, seen.plan_id):
+            raise Overtaken(f"{now.legacy_id} is {now.state.value} by now, or planned anew")
+        return now
+
+    @asynccontextmanager
+    async def last_word(self, campaign: str, partner: str) -> AsyncIterator[FakeLedger]:
+        """One transaction: what raises within it, a crash too, leaves no trace."""
+        kept = {name: copy(getattr(self, name)) for name in _WRITTEN_IN_A_LAST_WORD}
+        states = {number: list(states) for number, states in self.states.items()}
+        try:
+            yield self
+        except BaseException:
+            vars(self).update(kept, states=states)
+            raise
 
     async def record_decision(
         self,
@@ -549,30 +531,22 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     # Commands
 
     async def intend(
-        self,
-        conversion_id: int,
-        kind: str,
-        payload: Mapping[str, Any],
-        *,
-        at: datetime,
-        seen: ConversionState | None = None,
+        self, seen: Conversion, kind: CommandKind, payload: Mapping[str, Any], *, at: datetime
     ) -> Command:
-        if seen not in (None, self._conversions[conversion_id].state):
-            raise Overtaken(f"conversion {conversion_id} is no longer {seen}")
+        conversion_id, legacy_id = seen.conversion_id, self._as_seen(seen).legacy_id
         standing = await self.open_command(conversion_id, kind)
         if standing is not None:
             return standing
-        legacy_id = self._conversions[conversion_id].legacy_id
         number = len(self.commands) + 1
         command = Command(
             number, kind, legacy_id, str(uuid.uuid4()), dict(payload), sent=False, answered=False
         )
         self.commands[number] = command
         self._command_of[number] = conversion_id
-        self.events.append(("intended", legacy_id, kind, command.request_id))
+        self.events.append(("intended", legacy_id, kind.value, command.request_id))
         return command
 
-    async def open_command(self, conversion_id: int, kind: str) -> Command | None:
+    async def open_command(self, conversion_id: int, kind: CommandKind) -> Command | None:
         return next(
             (
                 command
@@ -582,7 +556,7 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             None,
         )
 
-    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+    async def last_sent_at(self, conversion_id: int, kind: CommandKind) -> datetime | None:
         return max(
             (
                 at
@@ -600,23 +574,21 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             raise AnsweredAlready(f"command {command_id} is answered already and may not be sent again")
         self.commands[command_id] = replace(command, sent=True)
         self._sent_at[command_id] = at
-        self.events.append(("sending", command.legacy_id, command.kind, command.request_id))
+        self.events.append(("sending", command.legacy_id, command.kind.value, command.request_id))
 
     async def note_answer(
         self,
         command_id: int,
         *,
         at: datetime,
-        verdict: str,
+        outcome: CommandOutcome,
         status: int | None,
         code: int | None,
         correlation_id: str | None,
         body: Any,
     ) -> None:
-        if verdict not in _ANSWERS | {"lost"}:
-            raise ValueError(f"'{verdict}' is no answer")
         command = self.commands[command_id]
-        self.commands[command_id] = replace(command, answered=command.answered or verdict in _ANSWERS)
-        if verdict == "refused":
+        self.commands[command_id] = replace(command, answered=command.answered or outcome.answers)
+        if outcome is CommandOutcome.REFUSED:
             self._refused.add(command_id)
-        self.events.append(("answered", command.legacy_id, command.kind, verdict))  # fmt: skip
+        self.events.append(("answered", command.legacy_id, command.kind.value, outcome.value))

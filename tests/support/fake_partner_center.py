@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from include.nce.domain.cancellation import SuspensionPermit
+from include.nce.domain.command import Answered
 from include.nce.domain.conversion import (
     ConversionRequest,
     Eligibility,
@@ -22,9 +24,12 @@ from include.nce.domain.conversion import (
     Refusal,
 )
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.purchase import Cart, CartLineFault, Purchase, PurchaseLine
 from include.nce.domain.readiness import MpaState, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import Customer, Status, Subscription, SubscriptionKind
-from include.nce.steps.ports import Answered, Cart, CartLineFault, PartnerCenter, Purchase, PurchaseLine
+from include.nce.domain.undo import CancellationPermit
+from include.nce.steps.ports import PartnerCenter
+from include.nce.steps.sending import Departure
 from tests.support.fake_clock import FakeClock
 
 CANCELLATION_WINDOW = timedelta(hours=168)
@@ -129,6 +134,8 @@ class FakePartnerCenter:
     replays_request_ids: bool = False
     """Whether a repeated request id gets the first answer again: documented, with little promised."""
     sent: list[Sent] = field(default_factory=list)
+    not_leaving: dict[str, PartnerCenterFault] = field(default_factory=dict)
+    """Operation -> the fault, of the sign-in say, that keeps the next call of it from leaving at all."""
     asked: Counter[str] = field(default_factory=Counter)
     bought: dict[str, list[str]] = field(default_factory=dict)
     """Legacy id -> the NCE subscriptions that were made for it: what costs money."""
@@ -162,6 +169,14 @@ class FakePartnerCenter:
 
     def sent_of(self, operation: str) -> list[Sent]:
         return [sent for sent in self.sent if sent.operation == operation]
+
+    async def _departs(self, operation: str, departure: Departure) -> str:
+        """Signed in, within the budget and connected: the last word is asked, as the client does it."""
+        fault = self.not_leaving.pop(operation, None)
+        if fault is not None:
+            raise fault
+        await departure.leave()
+        return departure.request_id
 
     async def _arrive(self, operation: str) -> _Script | None:
         """Every call starts here: time has passed, and a scripted fault may come first."""
@@ -241,8 +256,9 @@ class FakePartnerCenter:
         )
 
     async def create_migration(
-        self, request: ConversionRequest, *, request_id: str
+        self, request: ConversionRequest, *, departure: Departure
     ) -> tuple[Migration, Answered]:
+        request_id = await self._departs("create_migration", departure)
         script = await self._arrive("create_migration")
         self.sent.append(Sent("create_migration", request_id, request.legacy_id, request))
         made = next((m for m in self._moves if m.request_id == request_id), None)
@@ -396,8 +412,9 @@ class FakePartnerCenter:
         return None if found is None else Cart(cart_id, ordered=found.order is not None)
 
     async def check_out(
-        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, request_id: str
+        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, departure: Departure
     ) -> tuple[Purchase, Answered]:
+        request_id = await self._departs("check_out", departure)
         script = await self._arrive("check_out")
         self.sent.append(Sent("check_out", request_id, cart_id, tuple(lines)))
         cart = self._carts.get(cart_id)
@@ -438,7 +455,8 @@ class FakePartnerCenter:
 
     # The legacy side
 
-    async def suspend(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def suspend(self, permit: SuspensionPermit, *, departure: Departure) -> Answered:
+        request_id, subscription_id = await self._departs("suspend", departure), permit.legacy_id
         script = await self._arrive("suspend")
         self.sent.append(Sent("suspend", request_id, subscription_id, None))
         self.change(subscription_id, status=Status.SUSPENDED)
@@ -448,7 +466,8 @@ class FakePartnerCenter:
 
     # Taking back
 
-    async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def reactivate(self, customer_id: str, subscription_id: str, *, departure: Departure) -> Answered:
+        request_id = await self._departs("reactivate", departure)
         script = await self._arrive("reactivate")
         self.sent.append(Sent("reactivate", request_id, subscription_id, None))
         held = self.held[subscription_id]
@@ -463,7 +482,8 @@ class FakePartnerCenter:
             raise script.fault()
         return Answered(request_id, "corr", 200, {"status": "active"})
 
-    async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def cancel_nce(self, permit: CancellationPermit, *, departure: Departure) -> Answered:
+        request_id, subscription_id = await self._departs("cancel_nce", departure), permit.nce_id
         script = await self._arrive("cancel_nce")
         self.sent.append(Sent("cancel_nce", request_id, subscription_id, None))
         held = self.held[subscription_id]

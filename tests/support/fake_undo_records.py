@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from include.nce.domain.conversion import Conversion
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.undo import (
-    BOUGHT_STATES,
     CaseState,
     UndoCause,
     UndoLine,
     hash_of,
     late_case_state,
 )
-from include.nce.steps.ports import Conversion, UndoAnswer, UndoCase, UndoMember, UndoPlan
+from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
 
 if TYPE_CHECKING:
     from tests.support.fake_ledger import FakeLedger
@@ -53,7 +53,7 @@ class FakeUndoRecords:
             c
             for c in all_
             if (c.campaign, c.partner) == (campaign, partner)
-            and c.state in BOUGHT_STATES
+            and c.state.is_bought
             and (customer_id is None or c.customer_id == customer_id.lower())
             and (subscription_id is None or (c.customer_id, c.base_id) in named)
         )

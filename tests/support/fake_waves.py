@@ -7,16 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict
 from include.nce.domain.partner import Partner
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.domain.waves import Progress, Wave, WaveBoard
-from include.nce.steps.ports import Attempts, BrakeRecord, Conversion, CoverageSignals, Run
-
-_FAILED = {ConversionState.FAILED, ConversionState.REFUSED, ConversionState.STRANDED}
-_TRIED = UNDER_WAY_STATES | _FAILED | {ConversionState.CONVERTED}
 
 
 @dataclass
@@ -76,11 +74,11 @@ class FakeWaves:
         patience = timedelta(hours=unknown_hours)
         tried, failed = [], []
         for one in self._conversions.values():
-            if one.campaign != campaign or one.state not in _TRIED or one.state_since_at is None:
+            if one.campaign != campaign or not one.state.was_tried or one.state_since_at is None:
                 continue
             unknown = one.state is ConversionState.UNKNOWN
             since = one.state_since_at + patience if unknown else one.state_since_at
-            stands = (one.state in _FAILED or (unknown and since <= now_at)) and (
+            stands = (one.state.counts_as_failed or (unknown and since <= now_at)) and (
                 since_at is None or since > since_at
             )
             if stands:
@@ -88,6 +86,15 @@ class FakeWaves:
             if stands or since_at is None or one.state_since_at > since_at:
                 tried.append(one)
         return Attempts(len(tried), len(failed), tuple(sorted({one.partner for one in failed})))
+
+    async def in_flight(self, campaign: str, *, besides: Collection[int] = ()) -> int:
+        on_its_way = {command.legacy_id for command in self.commands.values() if command.sent}
+        on_its_way -= {command.legacy_id for command in self.commands.values() if command.answered}
+        return sum(
+            one.campaign == campaign and one.state is ConversionState.SENT
+            and one.base_id in on_its_way and one.conversion_id not in besides
+            for one in self._conversions.values()
+        )  # fmt: skip
 
     async def coverage_signals(self, campaign: str) -> CoverageSignals:
         if self.signals is not None:
@@ -148,11 +155,11 @@ class FakeWaves:
 
     def _progress(self, campaign: str, partner: str) -> Progress | None:
         theirs = [c for c in self._conversions.values() if (c.campaign, c.partner) == (campaign, partner)]
-        moved = [c.state_since_at for c in theirs if c.state in _TRIED and c.state_since_at is not None]
+        moved = [c.state_since_at for c in theirs if c.state.was_tried and c.state_since_at is not None]
         return Progress(
             converted=sum(c.state is ConversionState.CONVERTED for c in theirs),
-            failed=sum(c.state in _FAILED for c in theirs),
-            under_way=sum(c.state in UNDER_WAY_STATES - {ConversionState.STRANDED} for c in theirs),
+            failed=sum(c.state.counts_as_failed for c in theirs),
+            under_way=sum(c.state.is_under_way and not c.state.counts_as_failed for c in theirs),
             waiting=sum(c.state in (ConversionState.PLANNED, ConversionState.WAITING) for c in theirs),
             last_change_at=max(moved, default=None),
         ) if theirs else None  # fmt: skip
@@ -177,7 +184,7 @@ class FakeWaves:
         begun = {
             (c.customer_id, c.legacy_id)
             for c in self._conversions.values()
-            if c.state in _TRIED - {ConversionState.FAILED, ConversionState.REFUSED}
+            if c.state.was_tried and not c.state.is_unsent
         }
         ends: dict[str, datetime] = {}
         for (where, partner, subscription_id), held in self._surveyed.items():

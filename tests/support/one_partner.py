@@ -11,7 +11,7 @@ from typing import Any
 
 from include.nce.domain.approval import Approval, ApprovalWord
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import MpaState, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import Customer, Status, Subscription
@@ -21,7 +21,6 @@ from include.nce.steps.confirm_nce import Coverage, confirm_nce
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import Planned, plan_conversions
-from include.nce.steps.ports import Conversion
 from tests.support.examples import (
     AUDIO,
     AUDIO_NCE,

@@ -22,14 +22,14 @@ from include.nce.cli.surroundings import (
     campaign_now,
     open_ledger,
 )
-from include.nce.domain.conversion import PENDING_STATES, ConversionState
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.domain.undo import CaseState, UndoCause, hours_left
 
 if TYPE_CHECKING:
+    from include.nce.domain.undo_case import UndoCase, UndoMember
     from include.nce.ledger.ledger import PostgresLedger
-    from include.nce.steps.ports import UndoCase, UndoMember
 
 UNDO_DAG = "nce_undo"
 TABLE_LIMIT = 100
@@ -360,7 +360,7 @@ def _show_members(members: Sequence[UndoMember], now_at: datetime) -> None:
 
 def _would(member: UndoMember, now_at: datetime) -> str:
     line = member.conversion
-    if line.state in PENDING_STATES:
+    if line.state.is_pending:
         return "nothing yet: its conversion is still under way"
     if hours_left(line.undoable_until_at, now_at) == 0:
         return "nothing: too late, a person decides"

@@ -24,8 +24,7 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.waves import Wave, WaveBoard, coming, why_not_yet
 
 if TYPE_CHECKING:
-    from include.nce.domain.brake import Figures
-    from include.nce.steps.ports import BrakeRecord
+    from include.nce.domain.brake import BrakeRecord, Figures
 
 NAMED_PARTNERS = 12
 """So many partners of a wave are named in the table; the JSON names all."""

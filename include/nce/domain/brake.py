@@ -1,8 +1,10 @@
-"""The brake: at which figures a campaign stops by itself, and what it says then."""
+"""The brake: at which figures a campaign stops by itself, what it says then, and the latest word on it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from include.nce.domain.campaign import Brake
 
@@ -16,6 +18,10 @@ class Figures:
     failed: int = 0
     zero: int = 0
     double: int = 0
+
+    def if_all_fail(self, in_flight: int) -> Figures:
+        """As they would stand if none of the purchases on their way succeeded."""
+        return replace(self, tried=self.tried + in_flight, failed=self.failed + in_flight)
 
     @property
     def failed_percent(self) -> int:
@@ -47,3 +53,53 @@ def why_stop(brake: Brake, seen: Figures, *, known_zero: int = 0, known_double: 
 
 def _subscriptions(count: int) -> str:
     return "1 subscription" if count == 1 else f"{count} subscriptions"
+
+
+@dataclass(frozen=True)
+class CoverageSignals:
+    """Subscriptions that neither side covers (`zero`), and subscriptions that both sides bill (`double`).
+
+    `by_partner`: short id -> the two numbers, for the partners that have any, in the order of their ids;
+    only where findings are counted.
+    """
+
+    zero: int = 0
+    double: int = 0
+    by_partner: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BrakeRecord:
+    """The latest word on whether a campaign may buy: its stop, its release, or none of both.
+
+    `event_id` is 0 while there is no word. `since_at` is the latest release: only what failed after it
+    counts. `known` are the coverage signals that the release accepted.
+    """
+
+    event_id: int = 0
+    stopped: bool = False
+    by: str = ""
+    reason: str = ""
+    at: datetime | None = None
+    since_at: datetime | None = None
+    known: CoverageSignals = field(default_factory=CoverageSignals)
+
+    @property
+    def sentence(self) -> str:
+        """Who stopped the campaign and why, and what ends it; empty when it is not stopped."""
+        if not self.stopped or self.at is None:
+            return ""
+        return (
+            f"The campaign was stopped by {self.by} on {self.at:%Y-%m-%d %H:%M} UTC: "
+            f"{self.reason.rstrip('.')}. Nothing new is bought; what is bought is finished. Who acts: "
+            "operator. Look at `nce campaign waves`, remove the cause, then `nce campaign release --reason`."
+        )
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Conversions tried since a moment, those of them that stand as failed, and whose these are."""
+
+    tried: int
+    failed: int
+    partners: tuple[str, ...] = ()

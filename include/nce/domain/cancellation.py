@@ -1,12 +1,12 @@
 """The cancel gate: the one rule that decides whether a legacy subscription may be suspended.
 
-There is no other way to a suspension. A failed purchase never leads to one; an answer nobody has is a no.
+There is no other way to a suspension: its ruling carries the permit for it. A failed purchase never leads to one; an answer nobody has is a no.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import Enum
 
 from include.nce.domain.conversion import why_not_covered
@@ -36,13 +36,31 @@ class GateWord(str, Enum):
     REFUSE = "refuse"
 
 
+_GATE = object()
+
+
+@dataclass(frozen=True)
+class SuspensionPermit:
+    """The cancel gate's word that this legacy subscription may be suspended. Only the gate makes one, and the
+    client suspends nothing without."""
+
+    customer_id: str
+    legacy_id: str
+    made_by: InitVar[object] = None
+
+    def __post_init__(self, made_by: object) -> None:
+        if made_by is not _GATE:
+            raise TypeError("only the cancel gate permits a suspension")
+
+
 @dataclass(frozen=True)
 class GateRuling:
-    """The word, why, and which subscription of the bundle stands in the way."""
+    """The word, why, and which subscription of the bundle stands in the way. `permit`: where it may go."""
 
     word: GateWord
     reason: str
     uncovered_id: str | None = None
+    permit: SuspensionPermit | None = None
 
 
 def cancel_gate(
@@ -75,7 +93,8 @@ def cancel_gate(
             return GateRuling(word, about + why, item.legacy.subscription_id)
     if pair.legacy.status is Status.ACTIVE:
         reason = "Microsoft did not suspend it, so we do" if suspended_by_microsoft else "NCE covers it"
-        return GateRuling(GateWord.SUSPEND, reason)
+        permit = SuspensionPermit(pair.legacy.customer_id, legacy_id, _GATE)
+        return GateRuling(GateWord.SUSPEND, reason, permit=permit)
     if pair.legacy.status in ENDED:
         return GateRuling(GateWord.ALREADY_DONE, f"legacy is {pair.legacy.status.value}")
     return GateRuling(GateWord.REFUSE, f"legacy is in the unknown state '{pair.legacy.status.value}'")

@@ -13,6 +13,8 @@ from enum import Enum
 
 from include.nce.domain.campaign import Campaign, Offer, Override
 from include.nce.domain.conversion import (
+    Conversion,
+    ConversionState,
     Eligibility,
     Refusal,
     Route,
@@ -57,16 +59,27 @@ AT_RISK = frozenset(
 """Classes whose subscriptions may end without a successor: they stay on the at-risk list."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """A conversion by us that is on record: finished (`CONVERTED`, `UNDONE`), under way (`DUE`), or being
-    taken back (`HELD`)."""
+_CAME_TO = {
+    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
+    ConversionState.BY_OTHERS: SubscriptionClass.ALREADY_MIGRATED,
+    ConversionState.REFUSED: SubscriptionClass.FAILED,
+    ConversionState.FAILED: SubscriptionClass.FAILED,
+    ConversionState.STRANDED: SubscriptionClass.FAILED,
+    ConversionState.HELD: SubscriptionClass.HELD,
+    ConversionState.UNDOING: SubscriptionClass.HELD,
+    ConversionState.UNDONE: SubscriptionClass.UNDONE,
+    ConversionState.LATER: SubscriptionClass.HELD,
+}
 
-    state: SubscriptionClass
-    reason: str
-    nce_subscription_id: str | None = None
-    route: Route | None = None
-    base_id: str | None = None
+
+def class_of(state: ConversionState) -> SubscriptionClass | None:
+    """What a conversion came to; None while the class of its plan's line stands."""
+    return _CAME_TO.get(state)
+
+
+def effective_class(planned: SubscriptionClass, state: ConversionState | None) -> SubscriptionClass:
+    """The class of a plan's line by what its conversion came to, if it has one."""
+    return planned if state is None else class_of(state) or planned
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,8 @@ class Survey:
     findings: Sequence[Finding]
     opt_outs: OptOutRuling
     eligibilities: Mapping[str, Eligibility] = field(default_factory=dict)
-    done: Mapping[str, Done] = field(default_factory=dict)
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    """Legacy id -> our conversion that is under way, converted, being taken back or taken back."""
     first_seen_term_end_at: Mapping[str, datetime] = field(default_factory=dict)
     partner_mpn_ids: frozenset[str] = frozenset()
     """The PartnerIDs under which this partner may be partner of record: the roster's and Partner Center's."""
@@ -121,7 +135,7 @@ class Survey:
 def classify(survey: Survey) -> list[Verdict]:
     """One verdict for each subscription, add-ons after their base."""
     by_id = {s.subscription_id: s for s in survey.subscriptions}
-    replaces = {done.nce_subscription_id: legacy_id for legacy_id, done in survey.done.items()}
+    replaces = {ours.nce_subscription_id: legacy_id for legacy_id, ours in survey.conversions.items()}
     verdicts: list[Verdict] = [
         Verdict(s, SubscriptionClass.NOT_LEGACY, _why_not_legacy(s, replaces.get(s.subscription_id)))
         for s in survey.subscriptions
@@ -167,7 +181,7 @@ def _classify_bundle(base: Subscription, add_ons: list[Subscription], survey: Su
     alone = [_classify_one(a, survey) for a in add_ons]
     moving = [_travelling(v, own, survey) for v in alone if not _stays_behind(v, survey)]
     blocker = next((v for v in moving if v.klass not in _GOES_TO_NCE), None)
-    if blocker is not None and base.subscription_id not in survey.done:
+    if blocker is not None and base.subscription_id not in survey.conversions:
         held = _blocked(own, blocker)
         return [held, *(_beside(held, a, survey) for a in add_ons)]
     fate = {v.subscription.subscription_id: v for v in [*alone, *moving]}
@@ -178,7 +192,7 @@ def _classify_bundle(base: Subscription, add_ons: list[Subscription], survey: Su
 def _stays_behind(add_on: Verdict, survey: Survey) -> bool:
     """Its own story is told already, or it ends before its base moves. What cannot be read may be active."""
     return (
-        add_on.subscription.subscription_id in survey.done
+        add_on.subscription.subscription_id in survey.conversions
         or add_on.subscription.status in (Status.SUSPENDED, Status.EXPIRED, Status.DELETED)
         or add_on.klass in (SubscriptionClass.ALREADY_MIGRATED, SubscriptionClass.LAPSES)
     )
@@ -234,7 +248,7 @@ def _beside(base: Verdict, add_on: Subscription, survey: Survey) -> Verdict:
         SubscriptionClass.ALREADY_MIGRATED,
         SubscriptionClass.EXEMPT,
     )
-    if add_on.subscription_id in survey.done:
+    if add_on.subscription_id in survey.conversions:
         # What was begun with the base is finished without it.
         return replace(own, travels_with=None)
     if stands_alone or own.klass not in _GOES_TO_NCE:
@@ -254,14 +268,9 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
     ) -> Verdict:
         return Verdict(s, klass, reason, owner, remedy)
 
-    done = survey.done.get(s.subscription_id)
-    if done is not None:
-        travels_with = done.base_id if done.base_id != s.subscription_id else None
-        owner, remedy = _AFTER_UNDO.get(done.state, (Owner.NOBODY, ""))
-        return Verdict(
-            s, done.state, done.reason, owner, remedy, route=done.route,
-            nce_subscription_id=done.nce_subscription_id, travels_with=travels_with, begun=True,
-        )  # fmt: skip
+    conversion = survey.conversions.get(s.subscription_id)
+    if conversion is not None:
+        return _by_conversion(s, conversion)
 
     # One that was cancelled is no successor: what was undone, here or in the portal, is not covered by it.
     successor = next(
@@ -317,6 +326,22 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
             Owner.OPERATOR, "An operator adds it with its segment to the campaign file.",
         )  # fmt: skip
     return _hold(s, offer, survey) or _convertible(s, s.term_end_at, offer, survey)
+
+
+def _by_conversion(s: Subscription, conversion: Conversion) -> Verdict:
+    """What we began is carried on or finished, and what was taken back is left alone."""
+    klass = SubscriptionClass.DUE if conversion.state.is_under_way else _CAME_TO[conversion.state]
+    reason = conversion.reason or "Converted by us."
+    if conversion.state.is_under_way:
+        why = f": {conversion.reason}" if conversion.reason else "."
+        reason = f"Its conversion is {conversion.state.value}{why}"
+    owner, remedy = _AFTER_UNDO.get(klass, (Owner.NOBODY, ""))
+    return Verdict(
+        s, klass, reason, owner, remedy, route=conversion.route,
+        nce_subscription_id=conversion.nce_subscription_id,
+        travels_with=conversion.base_id if conversion.base_id != s.subscription_id else None,
+        begun=True,
+    )  # fmt: skip
 
 
 _AFTER_UNDO = {
@@ -430,7 +455,7 @@ def _held_by(finding: Finding, s: Subscription) -> Verdict | None:
 def _same_sku_candidate(s: Subscription, offer: Offer, survey: Survey) -> Subscription | None:
     if offer.product_and_sku is None:
         return None
-    ours = {done.nce_subscription_id for done in survey.done.values()}
+    ours = {conversion.nce_subscription_id for conversion in survey.conversions.values()}
     return next(
         (
             n

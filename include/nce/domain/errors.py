@@ -71,3 +71,7 @@ class InputRefused(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+
+
+class Busy(Exception):
+    """Another process writes for this subscription right now."""

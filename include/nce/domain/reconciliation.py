@@ -16,7 +16,7 @@ from enum import Enum
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import RETRIABLE_STATES, ConversionState, Route, why_not_covered
+from include.nce.domain.conversion import Conversion, ConversionState, Phase, Route, why_not_covered
 from include.nce.domain.readiness import Owner
 from include.nce.domain.subscription import Status, Subscription
 
@@ -89,27 +89,12 @@ class Repair(str, Enum):
 
 
 @dataclass(frozen=True)
-class KnownConversion:
-    """How far the ledger says a conversion is. `at_microsoft`: a migration or an order of ours exists.
-
-    `unanswered_at`: when a purchase was last sent whose answer is not on record.
-    """
-
-    state: ConversionState
-    route: Route = Route.MIGRATE
-    since_at: datetime | None = None
-    at_microsoft: bool = False
-    nce_subscription_id: str | None = None
-    reason: str = ""
-    unanswered_at: datetime | None = None
-
-
-@dataclass(frozen=True)
 class KnownLine:
     """What the ledger says of one legacy subscription.
 
     `klass` is what becomes of it by the partner's latest plan and its conversion, `planned_seats` legacy's
     seats in that plan, `last_status` what the latest survey read. None: never planned, never surveyed.
+    `unanswered_at`: when a purchase of its conversion was last sent whose answer is not on record.
     """
 
     legacy_id: str
@@ -122,7 +107,8 @@ class KnownLine:
     last_status: Status | None = None
     term_end_at: datetime | None = None
     expected_product_and_sku: str | None = None
-    conversion: KnownConversion | None = None
+    conversion: Conversion | None = None
+    unanswered_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -209,10 +195,6 @@ _NOT_OURS = {
 }
 """Nobody promised that these would be converted; when they end, it is told, and is no sign that we failed."""
 _WILL_MOVE = (SubscriptionClass.DUE, SubscriptionClass.SCHEDULED)
-_IN_DOUBT = (ConversionState.SENT, ConversionState.UNKNOWN)
-_UNDER_WAY = (ConversionState.ACCEPTED, ConversionState.HANDS_OFF)
-_BOUGHT = (ConversionState.COVERED, ConversionState.STRANDED)
-_DONE = (ConversionState.CONVERTED, ConversionState.BY_OTHERS)
 
 
 class _Judged:
@@ -228,13 +210,13 @@ class _Judged:
         conversion = self.conversion
         if conversion is None:
             return self._untouched()
-        if conversion.state in _DONE:
+        if conversion.state.phase is Phase.DONE:
             return self._done(conversion)
-        if conversion.state in _BOUGHT:
+        if conversion.state.phase is Phase.BOUGHT:
             return self._bought(conversion)
-        if conversion.state in _UNDER_WAY:
+        if conversion.state.phase is Phase.AT_MICROSOFT:
             return self._under_way(conversion)
-        if conversion.state in _IN_DOUBT:
+        if conversion.state.is_in_doubt:
             return self._in_doubt(conversion)
         if conversion.state is ConversionState.UNDOING:
             return self._being_undone()
@@ -244,8 +226,8 @@ class _Judged:
         conversion = self.conversion
         if conversion is None:
             return
-        sent = conversion.unanswered_at is not None
-        if conversion.state in RETRIABLE_STATES:
+        sent = self.line.unanswered_at is not None
+        if conversion.state.is_unsent:
             if not conversion.at_microsoft and not sent and self._successor() is not None:
                 yield Repair.MARK_BY_OTHERS
             return
@@ -254,21 +236,22 @@ class _Judged:
         if self._worth_finishing(conversion):
             yield Repair.FINISH
 
-    def _worth_finishing(self, conversion: KnownConversion) -> bool:
+    def _worth_finishing(self, conversion: Conversion) -> bool:
         """Whether its steps would get further, and its own run is no longer at it."""
-        if conversion.state in _IN_DOUBT:
+        if conversion.state.is_in_doubt:
             # Whether an order was made is learnt only by submitting its cart again, and that is `buy_nce`'s.
-            sent = conversion.state is ConversionState.UNKNOWN or conversion.unanswered_at is not None
+            sent = conversion.state is ConversionState.UNKNOWN or self.line.unanswered_at is not None
             return sent and conversion.route is Route.MIGRATE and self._answer_is_lost()
-        if conversion.state in _UNDER_WAY and self._out_of_patience():
+        if conversion.state.phase is Phase.AT_MICROSOFT and self._out_of_patience():
             return True
         quiet = self._for_minutes(self.campaign.cadence.coverage_quiet_minutes)
-        return conversion.state in (*_UNDER_WAY, *_BOUGHT) and quiet and _is_active(self.nce)
+        unfinished = conversion.state.phase in (Phase.AT_MICROSOFT, Phase.BOUGHT)
+        return unfinished and quiet and _is_active(self.nce)
 
     # How long
 
     def _since(self) -> datetime | None:
-        return self.conversion.since_at if self.conversion is not None else None
+        return self.conversion.state_since_at if self.conversion is not None else None
 
     def _for_minutes(self, minutes: float) -> bool:
         since_at = self._since()
@@ -288,7 +271,7 @@ class _Judged:
         return self._for_minutes(60 * self.campaign.cadence.purchase_patience_hours)
 
     def _answer_is_lost(self) -> bool:
-        sent_at = (self.conversion.unanswered_at if self.conversion is not None else None) or self._since()
+        sent_at = self.line.unanswered_at or self._since()
         return sent_at is not None and self.now_at - sent_at >= ANSWER_TAKES
 
     # What is there
@@ -464,10 +447,10 @@ class _Judged:
 
     # Sent, and no answer
 
-    def _in_doubt(self, conversion: KnownConversion) -> Iterator[Discrepancy]:
+    def _in_doubt(self, conversion: Conversion) -> Iterator[Discrepancy]:
         if not self._answer_is_lost():
             return
-        sent_at = conversion.unanswered_at
+        sent_at = self.line.unanswered_at
         if conversion.state is ConversionState.SENT and sent_at is None:
             yield self._found(
                 FindingKind.STUCK,
@@ -491,14 +474,14 @@ class _Judged:
 
     # Microsoft is at it
 
-    def _under_way(self, conversion: KnownConversion) -> Iterator[Discrepancy]:
+    def _under_way(self, conversion: Conversion) -> Iterator[Discrepancy]:
         if self.nce is not None and (self.nce.status is Status.SUSPENDED or _is_gone(self.nce)):
             yield from self._lost_nce()
         elif self._out_of_patience():
             yield self._too_long(conversion)
 
-    def _too_long(self, conversion: KnownConversion) -> Discrepancy:
-        since_at = conversion.since_at
+    def _too_long(self, conversion: Conversion) -> Discrepancy:
+        since_at = conversion.state_since_at
         since = f" since {since_at:%Y-%m-%d %H:%M} UTC" if since_at is not None else ""
         gap = self._gap()
         kind = {
@@ -518,7 +501,7 @@ class _Judged:
 
     # Bought, and not finished
 
-    def _bought(self, conversion: KnownConversion) -> Iterator[Discrepancy]:
+    def _bought(self, conversion: Conversion) -> Iterator[Discrepancy]:
         told_by_its_run = conversion.state is ConversionState.STRANDED
         if self.nce is None and not conversion.at_microsoft:
             yield self._found(
@@ -537,7 +520,7 @@ class _Judged:
             overdue = told_by_its_run or self._billed_twice_too_long()
             yield from self._active_and_unfinished(conversion, overdue=overdue)
 
-    def _active_and_unfinished(self, conversion: KnownConversion, *, overdue: bool) -> Iterator[Discrepancy]:
+    def _active_and_unfinished(self, conversion: Conversion, *, overdue: bool) -> Iterator[Discrepancy]:
         why = self._why_not_covered()
         if self._short_of_seats():
             yield self._seats_short(gap=self._gap() if overdue else CoverageGap.NONE)
@@ -645,7 +628,7 @@ class _Judged:
 
     # Finished
 
-    def _done(self, conversion: KnownConversion) -> Iterator[Discrepancy]:
+    def _done(self, conversion: Conversion) -> Iterator[Discrepancy]:
         by_others = conversion.state is ConversionState.BY_OTHERS
         if self.nce is None or self.nce.status is Status.SUSPENDED or _is_gone(self.nce):
             still_moving = by_others and self.nce is None and not self._out_of_patience()

@@ -15,29 +15,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from datetime import datetime
 from enum import Enum
 
 from include.nce.domain.cancellation import ENDED
-from include.nce.domain.conversion import PENDING_STATES, ConversionState
+from include.nce.domain.conversion import Conversion
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 
 NCE_GONE = frozenset({Status.DELETED, Status.EXPIRED})
 """States in which a New Commerce subscription is neither used nor billed. Suspended is not one of them."""
-UNDOABLE_STATES = frozenset(
-    {
-        ConversionState.COVERED,
-        ConversionState.CONVERTED,
-        ConversionState.STRANDED,
-        ConversionState.UNDOING,
-    }
-)
-"""Something of ours is bought and settled, so that it can be taken back."""
-TAKEN_BACK_OR_TO_BE = UNDOABLE_STATES | {ConversionState.UNDONE}
-BOUGHT_STATES = UNDOABLE_STATES | PENDING_STATES
-"""Something of ours is bought, or may be: a late opt-out cannot be honoured by not buying any more."""
 
 
 class UndoCause(str, Enum):
@@ -66,6 +54,11 @@ class CaseState(str, Enum):
     @property
     def is_closed(self) -> bool:
         return self in (CaseState.UNDONE, CaseState.CLOSED)
+
+    @property
+    def nothing_sent(self) -> bool:
+        """It may be closed without leaving anything half done at Microsoft."""
+        return self in (CaseState.OPEN, CaseState.TOO_LATE, CaseState.PERSON_DECIDES)
 
     @property
     def needs_somebody(self) -> bool:
@@ -99,6 +92,23 @@ class UndoWord(str, Enum):
     TOO_LATE = "too_late"
 
 
+_GATE = object()
+
+
+@dataclass(frozen=True)
+class CancellationPermit:
+    """The undo gate's word that this New Commerce subscription may be cancelled. Only the gate makes one, and
+    the client cancels nothing without."""
+
+    customer_id: str
+    nce_id: str
+    made_by: InitVar[object] = None
+
+    def __post_init__(self, made_by: object) -> None:
+        if made_by is not _GATE:
+            raise TypeError("only the undo gate permits a cancellation")
+
+
 @dataclass(frozen=True)
 class UndoRuling:
     """The word, about which legacy subscription of the bundle, and why.
@@ -110,6 +120,7 @@ class UndoRuling:
     reason: str
     legacy_id: str | None = None
     double_covered: bool = False
+    permit: CancellationPermit | None = None
 
 
 def next_undo_step(bundle: Sequence[UndoPair], *, now_at: datetime) -> UndoRuling:
@@ -159,9 +170,10 @@ def undo_gate(bundle: Sequence[UndoPair], *, legacy_id: str, now_at: datetime) -
     if why is not None:
         return no(UndoWord.REFUSE, why)
     window = window_of(pair.nce)
-    if window is None or now_at > window:
+    if pair.nce is None or window is None or now_at > window:
         return no(UndoWord.TOO_LATE, _too_late(pair.nce))
-    return UndoRuling(UndoWord.CANCEL, "legacy is active and covers it", legacy_id, doubled)
+    permit = CancellationPermit(pair.nce.customer_id, pair.nce.subscription_id, _GATE)
+    return UndoRuling(UndoWord.CANCEL, "legacy is active and covers it", legacy_id, doubled, permit)
 
 
 def why_legacy_does_not_cover(pair: UndoPair, now_at: datetime) -> str | None:
@@ -348,16 +360,6 @@ def hash_of(lines: Iterable[UndoLine]) -> str:
 
 
 @dataclass(frozen=True)
-class Bought:
-    """A conversion of ours as far as undo cases ask: whose it is, and how far."""
-
-    customer_id: str
-    legacy_id: str
-    base_id: str
-    state: ConversionState
-
-
-@dataclass(frozen=True)
 class CalledFor:
     """A case that an opt-out calls for: about which bundle, and why."""
 
@@ -369,7 +371,7 @@ class CalledFor:
 
 
 def cases_called_for(
-    bought: Iterable[Bought], opt_outs: Sequence[OptOut], deadline_at: datetime
+    bought: Iterable[Conversion], opt_outs: Sequence[OptOut], deadline_at: datetime
 ) -> list[CalledFor]:
     """One case for each bundle that was bought although an opt-out stands.
 
@@ -381,7 +383,7 @@ def cases_called_for(
     for item in bought:
         key = (item.customer_id, item.base_id)
         verdict = ruling.for_customer(item.customer_id)
-        if item.state not in BOUGHT_STATES or key in called or verdict is OptOutVerdict.NONE:
+        if not item.state.is_bought or key in called or verdict is OptOutVerdict.NONE:
             continue
         form = min(
             (o for o in opt_outs if o.stands() and o.customer_id in (None, item.customer_id)),

@@ -136,8 +136,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "command.create_migration": ("migrate to New Commerce", "migrazione a New Commerce"),
     "command.check_out": ("buy New Commerce", "acquisto New Commerce"),
     "command.suspend_legacy": ("suspend legacy", "sospensione legacy"),
+    "command.reactivate_legacy": ("reactivate legacy", "riattivazione legacy"),
+    "command.cancel_nce": ("cancel New Commerce", "annullamento New Commerce"),
     # States of a conversion.
     "state.planned": ("planned", "pianificato"),
+    "state.later": ("in a state of a later version", "in uno stato di una versione successiva"),
     "state.sent": ("sent", "inviato"),
     "state.unknown": ("sent, answer unknown", "inviato, risposta ignota"),
     "state.accepted": ("accepted by Microsoft", "accettato da Microsoft"),

@@ -11,10 +11,11 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.command import AnsweredAlready, Command, CommandKind, CommandOutcome
+from include.nce.domain.conversion import Conversion
+from include.nce.ledger.conversions import locked_as_seen
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.ports import AnsweredAlready, Command, Overtaken
 
 
 class Commands(Transactions):
@@ -25,30 +26,20 @@ class Commands(Transactions):
     """
 
     async def intend(
-        self,
-        conversion_id: int,
-        kind: str,
-        payload: Mapping[str, Any],
-        *,
-        at: datetime,
-        seen: ConversionState | None = None,
+        self, seen: Conversion, kind: CommandKind, payload: Mapping[str, Any], *, at: datetime
     ) -> Command:
         """Commit the intention; returns the open one of this kind when there is one, with its own payload.
 
-        Raises `Overtaken` when the conversion is in another state by now than the caller has `seen`.
+        Raises `Overtaken` when the conversion is in another state or plan by now than the caller has `seen`.
         """
         async with self._transaction() as session:
             # Two that intend the same take turns on the conversion; the second finds the first one's.
-            conversion = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
-            if seen is not None and conversion.state is not seen:
-                raise Overtaken(
-                    f"{conversion.legacy_id} is {conversion.state.value} by now, no longer {seen.value}"
-                )
-            standing = await _open(session, conversion_id, kind)
+            conversion = await locked_as_seen(session, seen)
+            standing = await _open(session, seen.conversion_id, kind)
             if standing is not None:
                 return standing
             row = CommandRow(
-                conversion_id=conversion_id,
+                conversion_id=seen.conversion_id,
                 kind=kind,
                 request_id=str(uuid.uuid4()),
                 payload=dict(payload),
@@ -58,12 +49,12 @@ class Commands(Transactions):
             await session.flush()
             return _command(row, conversion.legacy_id, frozenset())
 
-    async def open_command(self, conversion_id: int, kind: str) -> Command | None:
+    async def open_command(self, conversion_id: int, kind: CommandKind) -> Command | None:
         """The latest command of this kind that has no answer yet."""
         async with self._transaction() as session:
             return await _open(session, conversion_id, kind)
 
-    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+    async def last_sent_at(self, conversion_id: int, kind: CommandKind) -> datetime | None:
         """When a command of this kind was last sent and not refused: it may have arrived. None: never."""
         refusal = aliased(CommandEventRow)
         refused = exists().where(
@@ -96,25 +87,22 @@ class Commands(Transactions):
         command_id: int,
         *,
         at: datetime,
-        verdict: str,
+        outcome: CommandOutcome,
         status: int | None,
         code: int | None,
         correlation_id: str | None,
         body: Any,
     ) -> None:
-        """Keep what came back, whole. `verdict`: accepted, refused, lost, found or not_found.
+        """Keep what became of it, and what came back, whole.
 
         An answer that comes after another one is kept too; it does not open the command again.
         """
-        event = CommandEvent(verdict)
-        if event is CommandEvent.SENDING:
-            raise ValueError("'sending' is no answer")
         async with self._transaction() as session:
             await _in_turn(session, command_id)
             session.add(
                 CommandEventRow(
                     command_id=command_id,
-                    event=event,
+                    event=CommandEvent(outcome.value),
                     status=status,
                     code=code,
                     correlation_id=correlation_id,
@@ -148,7 +136,7 @@ async def sent_without_answer(session: AsyncSession, conversion_ids: Sequence[in
 
 
 async def sent_at_without_answer(
-    session: AsyncSession, campaign: str, partner: str, kinds: Sequence[str]
+    session: AsyncSession, campaign: str, partner: str, kinds: Sequence[CommandKind]
 ) -> dict[int, datetime]:
     """Conversion id -> when a command of these kinds was last sent of which no answer is on record."""
     sending = aliased(CommandEventRow)
@@ -175,7 +163,7 @@ _ANSWERED = (
 )
 
 
-async def _open(session: AsyncSession, conversion_id: int, kind: str) -> Command | None:
+async def _open(session: AsyncSession, conversion_id: int, kind: CommandKind) -> Command | None:
     found = (
         await session.execute(
             select(CommandRow, ConversionRow.legacy_id)
@@ -199,7 +187,7 @@ async def _events(session: AsyncSession, command_id: int) -> frozenset[CommandEv
 def _command(row: CommandRow, legacy_id: str, events: frozenset[CommandEvent]) -> Command:
     return Command(
         command_id=row.command_id,
-        kind=row.kind,
+        kind=CommandKind(row.kind),
         legacy_id=legacy_id,
         request_id=row.request_id,
         payload=row.payload,

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from include.nce.domain.classification import Done, SubscriptionClass
-from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
@@ -25,7 +24,6 @@ from include.nce.ledger.tables import (
     SubscriptionRow,
 )
 from include.nce.ledger.transactions import Transactions
-from include.nce.steps.ports import Conversion, Overtaken
 
 FACTS = frozenset(
     {
@@ -52,38 +50,36 @@ class Conversions(Transactions):
         async with self._transaction() as session:
             return conversion_of(await session.get_one(ConversionRow, conversion_id))
 
-    async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
-        """Legacy id -> conversions that are converted (`CONVERTED`), under way (`DUE`, route and base set),
-        being taken back (`HELD`) or taken back (`UNDONE`).
+    async def standing_conversions(self, campaign: str, partner: str) -> Mapping[str, Conversion]:
+        """Legacy id -> our conversion that is under way, converted, being taken back or taken back.
 
         Also those that another campaign or partner made of what this partner's customers hold. What was
         undone is left out once a person decided, after that, to convert it again.
         """
         query = select(ConversionRow).where(
             _about(campaign, partner),
-            ConversionRow.state.in_(UNDER_WAY_STATES | _SETTLED),
+            ConversionRow.state.in_(ConversionState.where(lambda state: not state.starts_afresh)),
         )
         async with self._transaction() as session:
             rows = (await session.scalars(query)).all()
             again = await to_be_converted_again(session, rows)
-        return {row.legacy_id: _done(row) for row in rows if row.legacy_id not in again}
+        return {row.legacy_id: conversion_of(row) for row in rows if row.legacy_id not in again}
 
     async def advance(
         self,
-        conversion_id: int,
+        seen: Conversion,
         state: ConversionState,
         reason: str = "",
         *,
         at: datetime,
-        seen: ConversionState | None = None,
-        seen_plan: int | None = None,
         **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (see `FACTS`).
 
-        Raises `Overtaken`, and changes nothing, when it is not in the state `seen` any more, or belongs to a
-        later plan than `seen_plan`: a process that was taken for dead must not write over what its successor
-        found, and what was decided by one plan says nothing of the next.
+        Raises `Overtaken`, and changes nothing, when it is in another state by now than was `seen`, or
+        belongs to another plan: a process that was taken for dead must not write over what its successor
+        found, and what was decided by one plan says nothing of the next. Raises `ImpossibleMove` for a move
+        that `MOVES` does not know.
 
         `not_before_at` belongs to its state: it goes with the next one unless that brings its own. A call
         that changes nothing leaves no trace, so that a step may run twice.
@@ -93,11 +89,8 @@ class Conversions(Transactions):
             raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
         reason = masked(reason)
         async with self._transaction() as session:
-            row = await session.get_one(ConversionRow, conversion_id, with_for_update=True)
-            if seen is not None and row.state is not seen:
-                raise Overtaken(f"{row.legacy_id} is {row.state.value} by now, no longer {seen.value}")
-            if seen_plan is not None and row.plan_id != seen_plan:
-                raise Overtaken(f"{row.legacy_id} has been planned anew since it was looked at")
+            row = await locked_as_seen(session, seen)
+            conversion_of(row).refuse_move(state)
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
             if row.state is state and row.reason == reason and not learnt:
                 return conversion_of(row)
@@ -164,6 +157,16 @@ class Conversions(Transactions):
             )
 
 
+async def locked_as_seen(session: AsyncSession, seen: Conversion) -> ConversionRow:
+    """Its row, locked for this transaction. Raises `Overtaken` when it is in another state or plan by now."""
+    row = await session.get_one(ConversionRow, seen.conversion_id, with_for_update=True)
+    if row.state is not seen.state:
+        raise Overtaken(f"{row.legacy_id} is {row.state.value} by now, no longer {seen.state.value}")
+    if row.plan_id != seen.plan_id:
+        raise Overtaken(f"{row.legacy_id} has been planned anew since it was looked at")
+    return row
+
+
 def conversion_of(row: ConversionRow) -> Conversion:
     return Conversion(
         conversion_id=row.conversion_id,
@@ -203,14 +206,6 @@ def history_of(row: ConversionRow, facts: Mapping[str, Any], at: datetime) -> Co
     )
 
 
-_SETTLED = {ConversionState.CONVERTED, ConversionState.UNDOING, ConversionState.UNDONE}
-_CLASS_WHEN_SETTLED = {
-    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
-    ConversionState.UNDOING: SubscriptionClass.HELD,
-    ConversionState.UNDONE: SubscriptionClass.UNDONE,
-}
-
-
 async def to_be_converted_again(session: AsyncSession, rows: Iterable[ConversionRow]) -> frozenset[str]:
     """Legacy ids of what was undone and a person decided, after that, to convert again."""
     undone = {row.legacy_id: row.state_since_at for row in rows if row.state is ConversionState.UNDONE}
@@ -228,18 +223,6 @@ async def to_be_converted_again(session: AsyncSession, rows: Iterable[Conversion
         if kind is DecisionKind.CONFIRM_CONVERSION
     }
     return confirmed_again(undone, confirmed)
-
-
-def _done(row: ConversionRow) -> Done:
-    settled = _CLASS_WHEN_SETTLED.get(row.state)
-    if settled is not None:
-        return Done(
-            settled, row.reason or "Converted by us.", row.nce_subscription_id, row.route, row.base_id
-        )
-    reason = f"Its conversion is {row.state.value}: {row.reason}" if row.reason else (
-        f"Its conversion is {row.state.value}."
-    )  # fmt: skip
-    return Done(SubscriptionClass.DUE, reason, row.nce_subscription_id, row.route, row.base_id)
 
 
 def _about(campaign: str, partner: str) -> ColumnElement[bool]:

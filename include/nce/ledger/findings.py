@@ -17,21 +17,23 @@ from sqlalchemy import ColumnElement, Integer, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.brake import CoverageSignals
+from include.nce.domain.classification import SubscriptionClass, effective_class
+from include.nce.domain.command import CommandKind
+from include.nce.domain.comparison import FindingChanges, KnownHoldings, ReconcileTally
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.readiness import Owner
 from include.nce.domain.reconciliation import (
     CoverageGap,
     Discrepancy,
     FindingKind,
-    KnownConversion,
     KnownLine,
     Severity,
 )
+from include.nce.domain.run import BatchReference
 from include.nce.domain.subscription import SubscriptionKind
 from include.nce.ledger.commands import sent_at_without_answer
 from include.nce.ledger.conversions import conversion_of
-from include.nce.ledger.plans import effective_class
 from include.nce.ledger.policy import find_partner, latest_number
 from include.nce.ledger.reports import Moment, Report
 from include.nce.ledger.tables import (
@@ -46,15 +48,6 @@ from include.nce.ledger.tables import (
     SubscriptionRow,
 )
 from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.buy_nce import CHECKOUT, MIGRATION
-from include.nce.steps.ports import (
-    BatchReference,
-    CoverageSignals,
-    FindingChanges,
-    KnownHoldings,
-    KnownSubscription,
-    ReconcileTally,
-)
 
 PARTNERS_NAMED = 3
 
@@ -108,7 +101,9 @@ class FindingsOnRecord(Transactions):
             ).all()
             conversions = await _conversions(session, campaign, partner)
             planned = await _planned(session, campaign, partner)
-            unanswered = await sent_at_without_answer(session, campaign, partner, (MIGRATION, CHECKOUT))
+            unanswered = await sent_at_without_answer(
+                session, campaign, partner, [kind for kind in CommandKind if kind.buys]
+            )
         seen = {(row.customer_id, row.subscription_id): row for row in surveyed}
         known = []
         for key in sorted(
@@ -347,27 +342,16 @@ def _known(
     row: ConversionRow | None,
     planned: PlanLineRow | None,
     unanswered_at: datetime | None,
-) -> KnownSubscription:
+) -> KnownLine:
     customer_id, legacy_id = key
     klass: SubscriptionClass | None = None
     if planned is not None:
         state = row.state if row is not None and planned.conversion_id is not None else None
         klass = effective_class(planned.klass, state)
-    conversion = None
-    if row is not None:
-        conversion = KnownConversion(
-            state=row.state,
-            route=row.route,
-            since_at=row.state_since_at,
-            at_microsoft=row.migration_id is not None or row.order_id is not None,
-            nce_subscription_id=row.nce_subscription_id,
-            reason=row.reason,
-            unanswered_at=unanswered_at,
-        )
     named = surveyed or planned
     parent_id = surveyed.parent_id if surveyed is not None else None
     offer_id = named.offer_id if named is not None else ""
-    line = KnownLine(
+    return KnownLine(
         legacy_id=legacy_id,
         customer_id=customer_id,
         base_id=row.base_id if row is not None else parent_id or legacy_id,
@@ -378,9 +362,9 @@ def _known(
         last_status=surveyed.status if surveyed is not None else None,
         term_end_at=named.term_end_at if named is not None else None,
         expected_product_and_sku=row.expected_product_and_sku if row is not None else None,
-        conversion=conversion,
+        conversion=conversion_of(row) if row is not None else None,
+        unanswered_at=unanswered_at,
     )
-    return KnownSubscription(line, conversion_of(row) if row is not None else None)
 
 
 def _seen_again(row: FindingRow, found: Discrepancy, at: datetime) -> FindingEvent | None:

@@ -13,13 +13,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled
 from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from include.nce.domain.errors import InputRefused
+from include.nce.domain.errors import Busy, InputRefused
 from include.nce.ledger.account import Accounts
 from include.nce.ledger.approvals import Approvals
 from include.nce.ledger.call_budgets import CallBudgets
@@ -39,7 +39,7 @@ from include.nce.ledger.previews import Previews
 from include.nce.ledger.reports import Reports
 from include.nce.ledger.runs import Runs
 from include.nce.ledger.tables import SCHEMA_REVISION
-from include.nce.ledger.transactions import make_engine
+from include.nce.ledger.transactions import hold_still, make_engine
 from include.nce.ledger.undo import UndoCases
 from include.nce.ledger.waves import CampaignWaves
 
@@ -93,6 +93,33 @@ class PostgresLedger(
         if not keys:
             raise ValueError("a single writer names what it writes")
         return hold(self._engine.url, [lock_key("writer", tenant_id, key) for key in keys])
+
+    @contextlib.asynccontextmanager
+    async def last_word(self, campaign: str, partner: str) -> AsyncIterator[PostgresLedger]:
+        """The ledger as it stands now, in one transaction that commits at its end: see `ports.Ledger`."""
+        try:
+            async with self._transaction() as session:
+                await hold_still(session, campaign, partner)
+                yield _WithinOne(self._engine, session)
+        except OperationalError as error:
+            if isinstance(error.orig, LockNotAvailable | QueryCanceled):
+                raise Busy(
+                    "The ledger is locked by other work; nothing was sent, it is tried again."
+                ) from None
+            raise
+
+
+class _WithinOne(PostgresLedger):
+    """Everything it is asked is part of one transaction, which is another's to end."""
+
+    def __init__(self, engine: AsyncEngine, session: AsyncSession) -> None:
+        super().__init__(engine)
+        self._session = session
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        yield self._session
+        await self._session.flush()
 
 
 async def _check_revision(engine: AsyncEngine) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable
 import psycopg
 from sqlalchemy.engine import URL
 
-from include.nce.steps.ports import Busy
+from include.nce.domain.errors import Busy
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 10

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.approval import PlannedLine, PlanOnRecord, plan_hash, planned_lines
-from include.nce.domain.classification import SubscriptionClass, Verdict
-from include.nce.domain.conversion import PLANNED_AFRESH_STATES, ConversionState, Route
+from include.nce.domain.classification import SubscriptionClass, Verdict, effective_class
+from include.nce.domain.conversion import Conversion, ConversionState, Route
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.plan import tally
 from include.nce.domain.subscription import Customer, Subscription
@@ -32,7 +32,6 @@ from include.nce.ledger.tables import (
     SubscriptionRow,
 )
 from include.nce.ledger.transactions import Transactions, find_run, in_turn
-from include.nce.steps.ports import Conversion
 
 _SURVEYED = (
     "customer_id",
@@ -271,24 +270,6 @@ def _planned_line(row: PlanLineRow) -> PlannedLine:
     )
 
 
-CLASS_OF_STATE: Mapping[ConversionState, SubscriptionClass] = {
-    ConversionState.CONVERTED: SubscriptionClass.CONVERTED,
-    ConversionState.BY_OTHERS: SubscriptionClass.ALREADY_MIGRATED,
-    ConversionState.REFUSED: SubscriptionClass.FAILED,
-    ConversionState.FAILED: SubscriptionClass.FAILED,
-    ConversionState.STRANDED: SubscriptionClass.FAILED,
-    ConversionState.HELD: SubscriptionClass.HELD,
-    ConversionState.UNDOING: SubscriptionClass.HELD,
-    ConversionState.UNDONE: SubscriptionClass.UNDONE,
-}
-"""What a conversion came to, as the class of its subscription; otherwise the plan's class stands."""
-
-
-def effective_class(planned: SubscriptionClass, state: ConversionState | None) -> SubscriptionClass:
-    """The class of a plan line whose conversion (if it has one) is in `state`."""
-    return planned if state is None else CLASS_OF_STATE.get(state, planned)
-
-
 def latest_plan(run_id: str) -> Select[tuple[int]]:
     return select(PlanRow.plan_id).where(PlanRow.run_id == run_id).order_by(PlanRow.number.desc()).limit(1)
 
@@ -433,7 +414,7 @@ async def _under_way(session: AsyncSession, verdicts: Sequence[Verdict]) -> dict
     query = select(ConversionRow.legacy_id, ConversionRow.conversion_id).where(
         ConversionRow.customer_id.in_({s.customer_id for s in due}),
         ConversionRow.legacy_id.in_([s.subscription_id for s in due]),
-        ConversionRow.state.not_in(PLANNED_AFRESH_STATES),
+        ConversionRow.state.not_in(ConversionState.where(lambda state: state.starts_afresh)),
     )
     return {row.legacy_id: row.conversion_id for row in await session.execute(query)}
 
@@ -474,9 +455,7 @@ async def _open_conversions(
         row = row_of[terms["customer_id"], terms["legacy_id"]]
         if row.conversion_id in opened:
             session.add(history_of(row, terms, at))
-        elif (
-            row.state in PLANNED_AFRESH_STATES or row.legacy_id in again
-        ) and row.conversion_id not in in_doubt:
+        elif (row.state.starts_afresh or row.legacy_id in again) and row.conversion_id not in in_doubt:
             _start_afresh(session, row, terms, reason, at)
     return {row.legacy_id: row.conversion_id for row in rows}
 

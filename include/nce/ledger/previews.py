@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import and_, func, or_, select, true
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import RETRIABLE_STATES, UNDER_WAY_STATES
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.preview import Preview
 from include.nce.ledger.tables import ConversionRow, PartnerRow, PlanLineRow, PlanRow
 from include.nce.ledger.transactions import Transactions
@@ -35,11 +35,14 @@ class Previews(Transactions):
                 PlanLineRow.window_opens_at <= now_at,
             ),
         )
-        not_begun = or_(ConversionRow.conversion_id.is_(None), ConversionRow.state.in_(RETRIABLE_STATES))
+        not_begun = or_(
+            ConversionRow.conversion_id.is_(None),
+            ConversionRow.state.in_(ConversionState.where(lambda state: state.is_unsent)),
+        )
         query = (
             select(
                 func.count().filter(and_(due, not_begun)),
-                func.count().filter(ConversionRow.state.in_(UNDER_WAY_STATES)),
+                func.count().filter(ConversionRow.state.in_(ConversionState.where(lambda state: state.is_under_way))),
                 func.count(PartnerRow.partner.distinct()),
                 func.count(PartnerRow.partner.distinct()).filter(latest.c.plan_id.is_(None)),
                 func.count().filter(and_(PlanLineRow.klass.in_(_OPEN_AGAIN), not_begun)),

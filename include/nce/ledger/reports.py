@@ -18,12 +18,11 @@ from sqlalchemy import ColumnElement, Text, and_, case, cast, func, or_, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.classification import SubscriptionClass, class_of, effective_class
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.readiness import Answer, Check, Owner
-from include.nce.ledger.plans import CLASS_OF_STATE, effective_class
 from include.nce.ledger.policy import find_partner, latest_number
 from include.nce.ledger.tables import (
     CheckRow,
@@ -358,7 +357,7 @@ def _subscription_status(
         nce_subscription = conversion.nce_subscription_id or nce_subscription
         if conversion.state is not ConversionState.PLANNED:
             reason = conversion.reason or reason
-        if conversion.state in CLASS_OF_STATE:
+        if class_of(conversion.state) is not None:
             needs_somebody = klass in (SubscriptionClass.FAILED, SubscriptionClass.HELD)
             owner, remedy = (Owner.OPERATOR if needs_somebody else Owner.NOBODY), ""
     return SubscriptionStatus.model_validate(

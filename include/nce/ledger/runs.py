@@ -13,6 +13,7 @@ from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.privacy import masked
 from include.nce.domain.readiness import Check, Finding
+from include.nce.domain.run import Run
 from include.nce.ledger.policy import find_partner, partner_of
 from include.nce.ledger.tables import (
     CheckHistoryRow,
@@ -24,7 +25,6 @@ from include.nce.ledger.tables import (
     RunRow,
 )
 from include.nce.ledger.transactions import Transactions, find_run, in_turn
-from include.nce.steps.ports import Run
 
 
 @dataclass(frozen=True)

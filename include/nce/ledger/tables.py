@@ -41,6 +41,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from include.nce.domain.approval import ApprovalWord
 from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.command import CommandOutcome
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
@@ -61,14 +62,14 @@ class RunEvent(str, Enum):
 
 
 class CommandEvent(str, Enum):
-    """What happened to a command. All but `sending` and `lost` are answers and close it."""
+    """What happened to a command: it is about to be sent, or one of `CommandOutcome`."""
 
     SENDING = "sending"
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    LOST = "lost"
-    FOUND = "found"
-    NOT_FOUND = "not_found"
+    ACCEPTED = CommandOutcome.ACCEPTED.value
+    REFUSED = CommandOutcome.REFUSED.value
+    LOST = CommandOutcome.LOST.value
+    FOUND = CommandOutcome.FOUND.value
+    NOT_FOUND = CommandOutcome.NOT_FOUND.value
 
 
 class FindingEvent(str, Enum):
@@ -80,7 +81,7 @@ class FindingEvent(str, Enum):
     RETURNED = "returned"
 
 
-ANSWERS = (CommandEvent.ACCEPTED, CommandEvent.REFUSED, CommandEvent.FOUND, CommandEvent.NOT_FOUND)
+ANSWERS = tuple(CommandEvent(outcome.value) for outcome in CommandOutcome if outcome.answers)
 
 
 class DecisionKind(str, Enum):
@@ -184,6 +185,27 @@ def one_of(kind: type[Enum], name: str) -> EnumType:
         length=40,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+class ConversionStateType(TypeDecorator[ConversionState]):
+    """The states of this version. One that a later version wrote reads as `LATER`, which is never written:
+    a batch with such a line goes on without it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: ConversionState | None, dialect: Dialect) -> str | None:
+        if value is ConversionState.LATER:
+            raise ValueError("a state of a later version is read, and never written")
+        return None if value is None else ConversionState(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> ConversionState | None:
+        if value is None:
+            return None
+        try:
+            return ConversionState(value)
+        except ValueError:
+            return ConversionState.LATER
 
 
 class Table(DeclarativeBase):

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -37,6 +37,10 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
     )
 
 
+HOLD_STILL_SECONDS = 2
+"""How long the last word before a send waits for a lock or an answer before it is left to another try."""
+
+
 class Transactions:
     """What the parts of the ledger share: `self._transaction()` commits at its end, or leaves no trace."""
 
@@ -54,6 +58,28 @@ class Transactions:
 async def in_turn(session: AsyncSession, *names: str) -> None:
     """Wait until nobody else is in a transaction about the same names; released with this one."""
     await session.execute(select(func.pg_advisory_xact_lock(lock_key(*names))))
+
+
+async def campaign_turn(session: AsyncSession, campaign: str) -> None:
+    """What is said of a whole campaign (a version, a stop, a release) waits for the sends that are being let go
+    at this moment, and they wait for it; released with this transaction."""
+    await session.execute(select(func.pg_advisory_xact_lock(lock_key("campaign", campaign))))
+
+
+async def partner_turn(session: AsyncSession, campaign: str, *partners: str) -> None:
+    """What is said of a partner (an opt-out, a decision, an approval) and its sends take turns. Several
+    partners are taken in one order, so that two lists cannot wait for each other."""
+    for key in sorted({lock_key("partner", campaign, partner) for partner in partners}):
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+async def hold_still(session: AsyncSession, campaign: str, partner: str) -> None:
+    """For the last word before a send: nothing is said of the campaign or the partner until this transaction
+    ends. Sends of other partners go on. Short, because people and other workers wait meanwhile."""
+    await session.execute(text(f"SET LOCAL lock_timeout = '{HOLD_STILL_SECONDS}s'"))
+    await session.execute(text(f"SET LOCAL statement_timeout = '{HOLD_STILL_SECONDS}s'"))
+    await session.execute(select(func.pg_advisory_xact_lock_shared(lock_key("campaign", campaign))))
+    await partner_turn(session, campaign, partner)
 
 
 async def find_run(session: AsyncSession, run_id: str, *, lock: bool = False) -> RunRow:

@@ -18,8 +18,6 @@ from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import lower_guid
 from include.nce.domain.undo import (
-    BOUGHT_STATES,
-    UNDOABLE_STATES,
     CaseState,
     UndoCause,
     UndoLine,
@@ -27,6 +25,7 @@ from include.nce.domain.undo import (
     late_case_state,
     too_late_sentence,
 )
+from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
 from include.nce.ledger.conversions import conversion_of
 from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
@@ -39,7 +38,6 @@ from include.nce.ledger.tables import (
     UndoPlanRow,
 )
 from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.ports import UndoAnswer, UndoCase, UndoMember, UndoPlan
 
 _LINES = TypeAdapter(tuple[UndoLine, ...])
 
@@ -81,7 +79,11 @@ class UndoCases(Transactions):
             await find_partner(session, campaign, partner)
             if subscription_id is not None:
                 wanted.append(await _bundles_of(session, lower_guid(subscription_id)))
-            return await _members(session, *wanted, ConversionRow.state.in_(BOUGHT_STATES))
+            return await _members(
+                session,
+                *wanted,
+                ConversionRow.state.in_(ConversionState.where(lambda state: state.is_bought)),
+            )
 
     async def buyers_of(
         self, campaign: str, *, subscription_id: str | None = None, customer_id: str | None = None
@@ -89,7 +91,10 @@ class UndoCases(Transactions):
         """The partners for which something of this bundle or customer is bought, or may be; one query."""
         query = (
             select(ConversionRow.partner)
-            .where(ConversionRow.campaign == campaign, ConversionRow.state.in_(BOUGHT_STATES))
+            .where(
+                ConversionRow.campaign == campaign,
+                ConversionRow.state.in_(ConversionState.where(lambda state: state.is_bought)),
+            )
             .distinct()
             .order_by(ConversionRow.partner)
         )
@@ -110,7 +115,7 @@ class UndoCases(Transactions):
             )
             .where(
                 ConversionRow.campaign == campaign,
-                ConversionRow.state.in_(UNDOABLE_STATES),
+                ConversionRow.state.in_(ConversionState.where(lambda state: state.can_be_undone)),
                 ~select(UndoCaseRow.case_id)
                 .where(
                     UndoCaseRow.customer_id == ConversionRow.customer_id,
@@ -171,7 +176,7 @@ class UndoCases(Transactions):
                 ConversionRow.partner == partner,
                 ConversionRow.customer_id == customer_id,
                 ConversionRow.base_id == base_id,
-                ConversionRow.state.in_(BOUGHT_STATES),
+                ConversionRow.state.in_(ConversionState.where(lambda state: state.is_bought)),
             )
             if not members:
                 raise InputRefused(

@@ -11,10 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, any_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, any_, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
-from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.subscription import Status, SubscriptionKind
@@ -24,6 +26,9 @@ from include.nce.ledger.policy import latest_number
 from include.nce.ledger.tables import (
     CampaignEvent,
     CampaignEventRow,
+    CommandEvent,
+    CommandEventRow,
+    CommandRow,
     ConversionRow,
     DecisionKind,
     DecisionRow,
@@ -32,12 +37,14 @@ from include.nce.ledger.tables import (
     RunRow,
     SubscriptionRow,
 )
-from include.nce.ledger.transactions import Transactions, in_turn
-from include.nce.steps.ports import Attempts, BrakeRecord, CoverageSignals
+from include.nce.ledger.transactions import Transactions, campaign_turn, in_turn
 
-_FAILED = frozenset({ConversionState.FAILED, ConversionState.REFUSED, ConversionState.STRANDED})
-_TRIED = UNDER_WAY_STATES | _FAILED | {ConversionState.CONVERTED}
-_UNDER_WAY = UNDER_WAY_STATES - {ConversionState.STRANDED}
+_FAILED = ConversionState.where(lambda state: state.counts_as_failed)
+_TRIED = ConversionState.where(lambda state: state.was_tried)
+_BEGUN = ConversionState.where(lambda state: state.was_tried and not state.is_unsent)
+_UNDER_WAY = ConversionState.where(lambda state: state.is_under_way and not state.counts_as_failed)
+ANSWER_COMES_WITHIN = timedelta(minutes=5)
+"""Far longer than any call lasts. What got no answer by then has lost it: it is unknown, not on its way."""
 _DESK = "the project"
 """Who begins a wave and lets a partner go ahead of it."""
 
@@ -74,6 +81,39 @@ class CampaignWaves(Transactions):
             partners=tuple(partner for partner, _, number in rows if number),
         )
 
+    async def in_flight(self, campaign: str, *, besides: Collection[int] = ()) -> int:
+        """How many conversions were sent within `ANSWER_COMES_WITHIN` of the server's clock without an answer.
+
+        Who asks within a transaction is the only one to be admitted until it ends.
+        """
+        base = aliased(ConversionRow)
+        sending = aliased(CommandEventRow)
+        answer = aliased(CommandEventRow)
+        on_its_way = (
+            select(CommandRow.command_id)
+            .join(base, base.conversion_id == CommandRow.conversion_id)
+            .join(sending, sending.command_id == CommandRow.command_id)
+            .where(
+                base.customer_id == ConversionRow.customer_id,
+                base.legacy_id == ConversionRow.base_id,
+                sending.event == CommandEvent.SENDING,
+                sending.recorded_at > func.clock_timestamp() - ANSWER_COMES_WITHIN,
+                ~exists().where(
+                    answer.command_id == CommandRow.command_id, answer.event_id > sending.event_id
+                ),
+            )
+            .exists()
+        )
+        query = select(func.count()).where(
+            ConversionRow.campaign == campaign,
+            ConversionRow.state == ConversionState.SENT,
+            ConversionRow.conversion_id.not_in(besides),
+            on_its_way,
+        )
+        async with self._transaction() as session:
+            await in_turn(session, "waves", campaign)
+            return await session.scalar(query) or 0
+
     async def coverage_signals(self, campaign: str) -> CoverageSignals:
         """What the ledger knows itself, or what the latest comparison found: the larger of each."""
         async with self._transaction() as session:
@@ -99,6 +139,7 @@ class CampaignWaves(Transactions):
         """
         async with self._transaction() as session:
             await latest_number(session, campaign)
+            await campaign_turn(session, campaign)
             await in_turn(session, "waves", campaign)
             standing = await _brake_record(session, campaign)
             if standing.stopped or (unless_after is not None and standing.event_id != unless_after):
@@ -122,6 +163,7 @@ class CampaignWaves(Transactions):
         # Asked outside the transaction: whoever knows more of coverage than conversions replaces the method.
         signals = await self.coverage_signals(campaign)
         async with self._transaction() as session:
+            await campaign_turn(session, campaign)
             await in_turn(session, "waves", campaign)
             standing = await _brake_record(session, campaign)
             if standing.stopped:
@@ -212,7 +254,7 @@ class CampaignWaves(Transactions):
             .where(
                 ConversionRow.customer_id == SubscriptionRow.customer_id,
                 ConversionRow.legacy_id == SubscriptionRow.subscription_id,
-                ConversionRow.state.in_(_TRIED - {ConversionState.FAILED, ConversionState.REFUSED}),
+                ConversionRow.state.in_(_BEGUN),
             )
             .exists()
         )

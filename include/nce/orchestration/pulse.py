@@ -18,9 +18,9 @@ from datetime import datetime
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.partner import Partner
+from include.nce.domain.run import Run
 from include.nce.orchestration.composition import Product, product
 from include.nce.orchestration.patience import OUT_OF_REACH, NotSetUp
-from include.nce.steps.ports import Run
 from include.nce.steps.wait_for_wave import WaveLook, wait_for_wave
 
 log = logging.getLogger(__name__)

@@ -97,10 +97,10 @@ def _left_out() -> tuple[type[BaseException], ...]:
 def _passing() -> tuple[type[BaseException], ...]:
     import asyncio
 
+    from include.nce.domain.errors import Busy
     from include.nce.orchestration.patience import OUT_OF_REACH
-    from include.nce.steps.buy_nce import LockLost
     from include.nce.steps.plan_conversions import CannotTell
-    from include.nce.steps.ports import Busy
+    from include.nce.steps.sending import LockLost
 
     return (Busy, LockLost, CannotTell, asyncio.TimeoutError, *OUT_OF_REACH)
 

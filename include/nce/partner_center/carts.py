@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.nce.partner_center.models.carts import Cart, CartCheckoutResult, CartRequest
-from include.nce.partner_center.transport import Call, Transport, Written
+from include.nce.partner_center.transport import Call, Leave, Transport, Written
 
 
 class Carts:
@@ -48,7 +48,7 @@ class Carts:
         return (await self._transport.send(call)).one(Cart)
 
     async def check_out(
-        self, customer_id: str, cart_id: str, *, request_id: str
+        self, customer_id: str, cart_id: str, *, request_id: str, leave: Leave | None = None
     ) -> Written[CartCheckoutResult]:
         """Buy what is in the cart. Costs money; sent once. Microsoft documents that checking out the same
         cart again gives the same orders, so an unknown outcome may be asked again **for this cart only**
@@ -59,6 +59,7 @@ class Carts:
             f"/v1/customers/{customer_id}/carts/{cart_id}/checkout",
             writes=True,
             request_id=request_id,
+            leave=leave,
             customer_id=customer_id,
         )
         return (await self._transport.send(call)).written(CartCheckoutResult)

@@ -435,7 +435,7 @@ def error_for_answer(
     """The error an answer means; `headers` have lower-case names.
 
     A 5xx or 408 on a read is a `ServerFault`; on a write the outcome is unknown, whatever the code, because a
-    gateway may answer for a request that arrived.
+    gateway may answer for a request that arrived. So it is for code 0, which refuses nothing.
     """
     said = read_error_body(text)
     ruling = _rule(status, said, text, writes=writes)
@@ -464,6 +464,8 @@ def _rule(status: int, said: ErrorBody, text: str, *, writes: bool) -> Ruling:
         return _BY_STATUS[429]
     if known is not None:
         return known
+    if writes and said.code == 0:
+        return Ruling(OutcomeUnknown, said.description or "it named no reason")
     if status == 401 and _NO_SECOND_FACTOR.search(text):
         return _RULINGS[401, 900421]
     if status in _BY_STATUS:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from include.nce.domain.cancellation import SuspensionPermit
+from include.nce.domain.command import Answered
 from include.nce.domain.conversion import (
     ConversionRequest,
     Eligibility,
@@ -20,6 +22,7 @@ from include.nce.domain.conversion import (
     Refusal,
 )
 from include.nce.domain.privacy import without_persons
+from include.nce.domain.purchase import Cart, CartLineFault, Purchase, PurchaseLine
 from include.nce.domain.readiness import MpaState, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import (
     CatalogueTarget,
@@ -29,6 +32,7 @@ from include.nce.domain.subscription import (
     SubscriptionKind,
     kind_of,
 )
+from include.nce.domain.undo import CancellationPermit
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.errors import (
     Broken,
@@ -44,8 +48,10 @@ from include.nce.partner_center.models.agreements import MICROSOFT_CUSTOMER_AGRE
 from include.nce.partner_center.models.orders import Order, OrderLineItem
 from include.nce.partner_center.models.reading import Trace, Unreadable, read_guid
 from include.nce.partner_center.models.relationships import RelationshipState
+from include.nce.partner_center.subscriptions import Change
 from include.nce.partner_center.transport import Answer
-from include.nce.steps.ports import Answered, Cart, CartLineFault, PartnerCenter, Purchase, PurchaseLine
+from include.nce.steps.ports import PartnerCenter
+from include.nce.steps.sending import Departure
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +86,9 @@ _MIGRATION_STATES = {
 _AVAILABILITY_GONE = 400019
 _COMMERCIAL = "commercial"
 _TRANSACTION_RESELLER = "transaction_reseller"
+
+
+StatusChange = Callable[..., Awaitable[Change]]
 
 
 class PartnerCenterGateway(PartnerCenter):
@@ -173,10 +182,12 @@ class PartnerCenterGateway(PartnerCenter):
         return _eligibility(await self._client.migrations.validate(request.customer_id, body))
 
     async def create_migration(
-        self, request: ConversionRequest, *, request_id: str
+        self, request: ConversionRequest, *, departure: Departure
     ) -> tuple[Migration, Answered]:
         body = _migration_request(request).model_copy(update={"external_reference_id": request.reference})
-        written = await self._client.migrations.create(request.customer_id, body, request_id=request_id)
+        written = await self._client.migrations.create(
+            request.customer_id, body, request_id=departure.request_id, leave=departure.leave
+        )
         return _migration(written.what), _answered(written.answer)
 
     async def migrations(
@@ -219,9 +230,11 @@ class PartnerCenterGateway(PartnerCenter):
             return None
 
     async def check_out(
-        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, request_id: str
+        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, departure: Departure
     ) -> tuple[Purchase, Answered]:
-        written = await self._client.carts.check_out(customer_id, cart_id, request_id=request_id)
+        written = await self._client.carts.check_out(
+            customer_id, cart_id, request_id=departure.request_id, leave=departure.leave
+        )
         bought = _order_lines(written.what.orders, lines)
         purchase = Purchase(
             cart_id=cart_id,
@@ -235,20 +248,26 @@ class PartnerCenterGateway(PartnerCenter):
         )
         return purchase, _answered(written.answer)
 
-    async def suspend(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
-        subscription = await self._client.subscriptions.get(customer_id, subscription_id)
-        change = await self._client.subscriptions.suspend(customer_id, subscription, request_id=request_id)
-        return _answered(change.answer)
+    async def suspend(self, permit: SuspensionPermit, *, departure: Departure) -> Answered:
+        change = self._client.subscriptions.suspend
+        return await self._change_status(change, permit.customer_id, permit.legacy_id, departure)
 
-    async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
-        subscription = await self._client.subscriptions.get(customer_id, subscription_id)
-        change = await self._client.subscriptions.reactivate(customer_id, subscription, request_id=request_id)
-        return _answered(change.answer)
+    async def reactivate(self, customer_id: str, subscription_id: str, *, departure: Departure) -> Answered:
+        change = self._client.subscriptions.reactivate
+        return await self._change_status(change, customer_id, subscription_id, departure)
 
-    async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def cancel_nce(self, permit: CancellationPermit, *, departure: Departure) -> Answered:
+        change = self._client.subscriptions.cancel
+        return await self._change_status(change, permit.customer_id, permit.nce_id, departure)
+
+    async def _change_status(
+        self, change: StatusChange, customer_id: str, subscription_id: str, departure: Departure
+    ) -> Answered:
         subscription = await self._client.subscriptions.get(customer_id, subscription_id)
-        change = await self._client.subscriptions.cancel(customer_id, subscription, request_id=request_id)
-        return _answered(change.answer)
+        changed = await change(
+            customer_id, subscription, request_id=departure.request_id, leave=departure.leave
+        )
+        return _answered(changed.answer)
 
     async def _cart_request(
         self, customer_id: str, lines: Sequence[PurchaseLine], partner_mpn_id: str | None

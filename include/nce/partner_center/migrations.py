@@ -13,7 +13,7 @@ from include.nce.partner_center.models.migrations import (
 )
 from include.nce.partner_center.models.reading import Collection
 from include.nce.partner_center.paging import by_header
-from include.nce.partner_center.transport import Call, Transport, Written
+from include.nce.partner_center.transport import Call, Leave, Transport, Written
 
 PAGE_SIZE = 300
 """The most a page can hold (query-migrated-subscriptions, 07/31/2023)."""
@@ -41,7 +41,7 @@ class Migrations:
         return (await self._transport.send(call)).one(NewCommerceEligibility)
 
     async def create(
-        self, customer_id: str, request: MigrationRequest, *, request_id: str
+        self, customer_id: str, request: MigrationRequest, *, request_id: str, leave: Leave | None = None
     ) -> Written[NewCommerceMigration]:
         """Migrate a subscription with the add-ons named. Costs money; sent once.
 
@@ -55,6 +55,7 @@ class Migrations:
             body=request.body(),
             writes=True,
             request_id=request_id,
+            leave=leave,
             customer_id=customer_id,
         )
         return (await self._transport.send(call)).written(NewCommerceMigration)

@@ -14,7 +14,7 @@ from include.nce.partner_center.models.subscriptions import (
     SubscriptionProvisioningStatus,
     SubscriptionStatus,
 )
-from include.nce.partner_center.transport import Answer, Call, Transport
+from include.nce.partner_center.transport import Answer, Call, Leave, Transport
 
 
 @dataclass(frozen=True)
@@ -96,24 +96,30 @@ class Subscriptions:
         )
         return (await self._transport.send(call)).many(CustomTermEndDate)
 
-    async def suspend(self, customer_id: str, subscription: Subscription, *, request_id: str) -> Change:
+    async def suspend(
+        self, customer_id: str, subscription: Subscription, *, request_id: str, leave: Leave | None = None
+    ) -> Change:
         """Legacy: access ends and billing stops, and can be taken back until the term end. NCE: billing
         goes on (suspend-a-subscription, 06/13/2022)."""
         return await self._set_status(
-            "suspend subscription", customer_id, subscription, SubscriptionStatus.SUSPENDED, request_id
+            "suspend subscription", customer_id, subscription, SubscriptionStatus.SUSPENDED, request_id, leave
         )
 
-    async def reactivate(self, customer_id: str, subscription: Subscription, *, request_id: str) -> Change:
+    async def reactivate(
+        self, customer_id: str, subscription: Subscription, *, request_id: str, leave: Leave | None = None
+    ) -> Change:
         """Only before the term end (reactivate-a-suspended-a-subscription, 06/13/2022)."""
         return await self._set_status(
-            "reactivate subscription", customer_id, subscription, SubscriptionStatus.ACTIVE, request_id
+            "reactivate subscription", customer_id, subscription, SubscriptionStatus.ACTIVE, request_id, leave
         )
 
-    async def cancel(self, customer_id: str, subscription: Subscription, *, request_id: str) -> Change:
+    async def cancel(
+        self, customer_id: str, subscription: Subscription, *, request_id: str, leave: Leave | None = None
+    ) -> Change:
         """Ends an NCE subscription for good, only while `cancellation_allowed_until_date` lies ahead; later
         it is `ChangeRefused` with 900117 (cancel-an-azure-marketplace-subscription, 06/30/2022)."""
         return await self._set_status(
-            "cancel subscription", customer_id, subscription, SubscriptionStatus.DELETED, request_id
+            "cancel subscription", customer_id, subscription, SubscriptionStatus.DELETED, request_id, leave
         )
 
     async def _set_status(
@@ -123,10 +129,12 @@ class Subscriptions:
         subscription: Subscription,
         status: SubscriptionStatus,
         request_id: str,
+        leave: Leave | None,
     ) -> Change:
         return await self.change(
-            customer_id, subscription, {"status": status.value}, request_id=request_id, operation=operation
-        )
+            customer_id, subscription, {"status": status.value}, request_id=request_id, operation=operation,
+            leave=leave,
+        )  # fmt: skip
 
     async def change(
         self,
@@ -136,6 +144,7 @@ class Subscriptions:
         *,
         request_id: str,
         operation: str = "change subscription",
+        leave: Leave | None = None,
     ) -> Change:
         """Send the subscription back with `changes` (documented wire names) put into it.
 
@@ -151,6 +160,7 @@ class Subscriptions:
             headers={"If-Match": _quoted(subscription.etag)} if subscription.etag else {},
             writes=True,
             request_id=request_id,
+            leave=leave,
             customer_id=customer_id,
         )
         answer = await self._transport.send(call)

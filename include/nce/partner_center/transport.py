@@ -5,7 +5,8 @@ Leaves paths and bodies to the resource files, tokens to `auth`, and what to do 
 
 Reads are repeated on faults of the network, 5xx, 408 and 429. **A write is sent once**: only a 401, which
 proves that it was refused, lets it leave a second time, with a new token and the same MS-RequestId. Where the
-answer to a write is lost, `OutcomeUnknown` says so.
+answer to a write is lost, `OutcomeUnknown` says so. A write that carries `leave` asks it for each attempt, signed
+in, within the budget and connected, when nothing but the bytes is left to do.
 
 Facts: headers (6/7/2022), api-throttling-guidance (7/18/2022).
 """
@@ -19,7 +20,9 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -61,6 +64,9 @@ LONGEST_WAIT_SECONDS = 60.0
 _METHODS = ("GET", "POST", "PUT", "PATCH")
 
 log = logging.getLogger(__name__)
+Leave = Callable[[], Awaitable[None]]
+"""Returns when a write may leave now; whatever it raises keeps the write here and comes out of `send` as it is."""
+_leave: ContextVar[Leave | None] = ContextVar("leave", default=None)
 Kind = TypeVar("Kind")
 Wire = TypeVar("Wire", bound=WireModel)
 
@@ -86,6 +92,7 @@ class Call:
     request_id: str | None = None
     correlation_id: str | None = None
     customer_id: str | None = None
+    leave: Leave | None = None
 
     @property
     def trace(self) -> Trace:
@@ -209,6 +216,7 @@ class Transport:
                     total=self._total_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS
                 ),
                 middlewares=(_never_resend,),
+                request_class=_departing_request(),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         )
@@ -308,6 +316,7 @@ class Transport:
 
         if self._session is None:
             raise RuntimeError("the client is used inside 'async with' only")
+        asked = _leave.set(call.leave)
         try:
             response = await self._hooks[call.method].run(
                 session=self._session,
@@ -323,6 +332,8 @@ class Transport:
                     # A missing second factor may be told in the status line alone.
                     text = response.reason or ""
             return response.status, {name.lower(): value for name, value in response.headers.items()}, text
+        except _Kept as kept:
+            raise kept.why from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(
                 f"Partner Center cannot be reached for '{call.operation}' ({type(error).__name__}); "
@@ -336,6 +347,34 @@ class Transport:
                 f"{lost.remedy}.",
                 operation=call.operation,
             ) from error
+        finally:
+            _leave.reset(asked)
+
+
+class _Kept(Exception):
+    """`leave` raised, so that nothing was sent. Wrapped: a timeout of the ledger's is none of the network's."""
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+@cache
+def _departing_request() -> type[aiohttp.ClientRequest]:
+    """aiohttp's request, which asks `leave` once it has its connection, before it writes a byte to it."""
+    import aiohttp
+
+    class DepartingRequest(aiohttp.ClientRequest):
+        async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            leave = _leave.get()
+            if leave is not None:
+                try:
+                    await leave()
+                except Exception as why:
+                    raise _Kept(why) from why
+            return await super().send(conn)
+
+    return DepartingRequest
 
 
 def _traced(call: Call) -> Call:

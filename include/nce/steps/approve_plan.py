@@ -16,8 +16,16 @@ from include.nce.domain.approval import (
     reasons_to_ask,
 )
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.conversion import ConversionState, Route, last_safe_start_at, refused_from
-from include.nce.steps.ports import Clock, Conversion, Ledger, Overtaken, Run
+from include.nce.domain.conversion import (
+    Conversion,
+    ConversionState,
+    Overtaken,
+    Route,
+    last_safe_start_at,
+    refused_from,
+)
+from include.nce.domain.run import Run
+from include.nce.steps.ports import Clock, Ledger
 
 LINES_SHOWN = 40
 
@@ -100,10 +108,7 @@ async def record_answer(
             # What a later plan has is asked about anew; what another run had approved, it may be buying.
             if line.plan_id is not None and hashes[line.plan_id] == plan_hash:
                 with suppress(Overtaken):
-                    await ledger.advance(
-                        line.conversion_id, ConversionState.HELD, said.sentence, at=now_at,
-                        seen=line.state, seen_plan=line.plan_id,
-                    )  # fmt: skip
+                    await ledger.advance(line, ConversionState.HELD, said.sentence, at=now_at)
     return said.sentence
 
 

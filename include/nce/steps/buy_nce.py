@@ -1,8 +1,7 @@
 """`buy_nce`: the only place that sends something which costs money.
 
-Every purchase is an intention on record, one send, an answer on record. What was sent and not answered is
-looked up before anything else happens to it, and sent again only with the same request id. Who does not hold
-the single-writer lock of a subscription sends nothing for it.
+Every purchase goes by `sending`: an intention on record, one send, an answer on record. What was sent and not
+answered is looked up before anything else happens to it, and sent again only with the same request id.
 """
 
 from __future__ import annotations
@@ -15,32 +14,26 @@ from datetime import timedelta
 from typing import Any
 
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.command import Answered, Command, CommandKind, CommandOutcome
 from include.nce.domain.conversion import (
-    RETRIABLE_STATES,
+    Conversion,
     ConversionRequest,
     ConversionState,
     Migration,
     MigrationState,
+    Overtaken,
+    Phase,
     Route,
 )
-from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.purchase import Purchase, PurchaseLine
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import CatalogueTarget, Status
-from include.nce.steps.desk import Desk, MayNotBuy
-from include.nce.steps.last_look import Stop, last_look, policy_forbids, seats_to_buy, successor_of
-from include.nce.steps.ports import (
-    Answered,
-    Busy,
-    Clock,
-    Command,
-    Conversion,
-    Ledger,
-    Overtaken,
-    PartnerCenter,
-    Purchase,
-    PurchaseLine,
-    Run,
-    SingleWriter,
-)
+from include.nce.steps.brake import MayNotBuy, NotYourTurn
+from include.nce.steps.desk import Desk
+from include.nce.steps.last_look import ForbiddenSince, Look, Stop, last_look, seats_to_buy, successor_of
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter, SingleWriter
+from include.nce.steps.sending import Call, Departure, Intent, LastWord, Outcome, note_sight, send
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -48,28 +41,6 @@ PASSES = 4
 """How often lines that only need a little time are taken up before the batch goes on without them."""
 LONGEST_PAUSE_SECONDS = 60.0
 SHORTEST_PAUSE_SECONDS = 2.0
-
-MIGRATION = "create_migration"
-CHECKOUT = "check_out"
-
-
-class ForbiddenSince(Exception):
-    """The last look read for a while, and an opt-out or a moved date came in between."""
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(stop[1])
-        self.stop = stop
-
-
-class LockLost(Exception):
-    """The single-writer lock is gone: somebody else may be sending, so this process must not."""
-
-
-async def refuse_without_lock(writer: SingleWriter, legacy_id: str) -> None:
-    """Asked before the intention, so that an orphan leaves none behind, and once more right before the send.
-    Raises LockLost."""
-    if not await writer.still_held():
-        raise LockLost(f"the lock of subscription {legacy_id} is gone; nothing was sent")
 
 
 @dataclass(frozen=True)
@@ -118,27 +89,14 @@ async def buy_nce(
         desk.wait_seconds = 0.0
         desk.holdings.clear()
         desk.busy.clear()
+        desk.turn = ""
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
     if desk.busy and not last_try:
         raise Busy(f"Somebody else is converting {', '.join(desk.busy)} right now; it is tried again.")
     settled = await report(run_id, plan_id, batch_no, ledger=ledger)
-    return replace(settled, halted=desk.halted)
-
-
-_ON_ITS_WAY = frozenset(
-    {
-        ConversionState.ACCEPTED,
-        ConversionState.HANDS_OFF,
-        ConversionState.COVERED,
-        ConversionState.CONVERTED,
-        ConversionState.BY_OTHERS,
-    }
-)
-_SENT = frozenset({ConversionState.SENT, ConversionState.UNKNOWN})
-_NOT_BOUGHT_YET = RETRIABLE_STATES | _SENT
-"""As far as is known. Whether what was sent has arrived is looked up first."""
+    return replace(settled, halted=desk.halted or (desk.turn if waiting else ""))
 
 
 async def report(run_id: str, plan_id: int, batch_no: int, *, ledger: Ledger) -> BatchReport:
@@ -148,14 +106,14 @@ async def report(run_id: str, plan_id: int, batch_no: int, *, ledger: Ledger) ->
     unresolved = []
     for line in await ledger.batch(run_id, plan_id, batch_no):
         states[line.state.value] = states.get(line.state.value, 0) + 1
-        if line.state not in _ON_ITS_WAY:
+        if not (line.state.waits_for_microsoft or line.state.phase is Phase.DONE):
             unresolved.append(f"{line.legacy_id} is {line.state.value}: {why_unfinished(line, run)}")
     return BatchReport(states, tuple(unresolved))
 
 
 def why_unfinished(line: Conversion, run: Run) -> str:
     """What an operator of `run` reads about a line of its batch that is not on its way."""
-    if (line.campaign, line.partner) != (run.campaign, run.partner.partner):
+    if not run.owns(line.campaign, line.partner):
         return (
             f"it was planned since for partner {line.partner} in campaign {line.campaign}, whose run decides "
             f"about it; look there: nce explain {line.legacy_id}"
@@ -185,43 +143,51 @@ async def _settle(bundle: list[Conversion], desk: Desk) -> bool:
     except (Busy, Overtaken):
         desk.busy.append(bundle[0].legacy_id)
         return True
+    except NotYourTurn as turn:
+        desk.turn = str(turn)
+        return True
 
 
 async def _settle_alone(whole: list[Conversion], desk: Desk, writer: SingleWriter) -> bool:
     # What is bought is left alone, also when it is only a part of the bundle.
-    bundle = [member for member in whole if member.state in _NOT_BOUGHT_YET]
+    bundle = [member for member in whole if member.state.is_unsent or member.state.is_in_doubt]
     base = bundle[0] if bundle else whole[0]
     migrates = base.route is Route.MIGRATE
-    command = await desk.ledger.open_command(base.conversion_id, MIGRATION if migrates else CHECKOUT)
+    command = await desk.ledger.open_command(base.conversion_id, CommandKind.purchase(base.route))
     sent = command if command is not None and command.sent else None
     if not bundle:
         if sent is not None:
             await _note_forgotten(base, sent, desk)
         return False
-    if sent is None and base.state not in _SENT and not all(map(desk.is_ours, bundle)):
+    if sent is None and not base.state.is_in_doubt and not all(map(desk.is_ours, bundle)):
         return False  # planned since by another campaign or partner, whose rules and approvals are not ours
     try:
         # Also without an open command: who noted the answer may have died before the state followed.
-        if migrates and (sent is not None or base.state in _SENT) and await _find(bundle, sent, desk):
+        if migrates and (sent is not None or base.state.is_in_doubt) and await _find(bundle, sent, desk):
             return False
         # An order that exists is nobody's decision any more: asking for its answer again buys nothing.
-        ordered = sent is not None and not migrates and await _is_ordered(base, sent, desk)
-        desk.buying = not ordered
-        if desk.buying:
-            await desk.refuse_unless_it_may_buy()
-        stop = None if ordered else await last_look(bundle, whole, desk, resending=sent is not None)
+        if sent is not None and not migrates and await _is_ordered(base, sent, desk):
+            return await _purchase(bundle, sent, desk, writer, _anything_goes)
+        await desk.refuse_unless_it_may_buy()
+        look = await Look.begin(desk, bundle)
+        stop = await last_look(bundle, whole, desk, look.campaign, resending=sent is not None)
         if stop is not None:
             return await _leave_unbought(bundle, stop, sent, desk)
-        return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer)
+        return await (_migrate if migrates else _purchase)(bundle, sent, desk, writer, look.still_holds)
     except ForbiddenSince as since:
         return await _leave_unbought(bundle, since.stop, sent, desk)
     except MayNotBuy as halted:
+        desk.halted = str(halted)
         if sent is not None:
             why = f"sent before, unanswered, not sent again: {halted}"
             await desk.move(bundle, ConversionState.UNKNOWN, why)
         return False
     except PartnerCenterFault as fault:
         return await _read_failed(bundle, fault, desk, unknown=sent is not None)
+
+
+async def _anything_goes(_: Ledger) -> None:
+    """For what buys nothing."""
 
 
 async def _leave_unbought(bundle: Sequence[Conversion], stop: Stop, sent: Command | None, desk: Desk) -> bool:
@@ -233,7 +199,7 @@ async def _leave_unbought(bundle: Sequence[Conversion], stop: Stop, sent: Comman
 
 
 async def _migrate(
-    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter
+    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter, last_word: LastWord
 ) -> bool:
     """What was sent and not answered is sent again word for word; else what the customer holds now."""
     base = bundle[0]
@@ -252,14 +218,13 @@ async def _migrate(
 
     request = asked(*payload["lines"])
 
-    async def send(command: Command) -> Answered:
-        migration, answered = await desk.partner_center.create_migration(
-            request, request_id=command.request_id
-        )
+    async def create(departure: Departure, members: Sequence[Conversion]) -> Answered:
+        migration, answered = await desk.partner_center.create_migration(request, departure=departure)
+        desk.saw(members)
         await _accept_migration(bundle, migration, desk)
         return answered
 
-    return await _send(bundle, MIGRATION, payload, send, desk, writer)
+    return await _send(bundle, payload, create, desk, writer, last_word)
 
 
 async def _migration_payload(bundle: Sequence[Conversion], desk: Desk) -> dict[str, Any]:
@@ -302,7 +267,7 @@ async def _is_ordered(base: Conversion, sent: Command, desk: Desk) -> bool:
 
 async def _was_ordered_before(base: Conversion, command: Command, desk: Desk) -> bool:
     """A refusal of the second checkout says nothing of the first, which may have ordered the cart."""
-    if command.kind != CHECKOUT or not command.sent:
+    if command.kind is not CommandKind.CHECK_OUT:
         return False
     try:
         return await _is_ordered(base, command, desk)
@@ -311,7 +276,7 @@ async def _was_ordered_before(base: Conversion, command: Command, desk: Desk) ->
 
 
 async def _purchase(
-    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter
+    bundle: Sequence[Conversion], sent: Command | None, desk: Desk, writer: SingleWriter, last_word: LastWord
 ) -> bool:
     """A cart costs nothing and expires by itself, so until a checkout was sent it is simply made anew."""
     base = bundle[0]
@@ -333,10 +298,11 @@ async def _purchase(
             )  # fmt: skip
             return False
 
-    async def send(command: Command) -> Answered:
+    async def check_out(departure: Departure, members: Sequence[Conversion]) -> Answered:
         purchase, answered = await desk.partner_center.check_out(
-            base.customer_id, cart_id, lines, request_id=command.request_id
+            base.customer_id, cart_id, lines, departure=departure
         )
+        desk.saw(members)
         await _accept_purchase(bundle, purchase, desk)
         return answered
 
@@ -345,7 +311,7 @@ async def _purchase(
         "lines": [{"legacy": line.legacy_id, "seats": line.seats, "item": line.target.model_dump()}
                   for line in lines],
     }  # fmt: skip
-    return await _send(bundle, CHECKOUT, payload, send, desk, writer)
+    return await _send(bundle, payload, check_out, desk, writer, last_word)
 
 
 async def _fill_cart(bundle: Sequence[Conversion], desk: Desk) -> tuple[str, Sequence[PurchaseLine]] | None:
@@ -412,57 +378,39 @@ async def _accept_purchase(bundle: Sequence[Conversion], purchase: Purchase, des
 
 async def _send(
     bundle: Sequence[Conversion],
-    kind: str,
     payload: dict[str, Any],
-    send: Callable[[Command], Awaitable[Answered]],
+    call: Call,
     desk: Desk,
     writer: SingleWriter,
+    last_word: LastWord,
 ) -> bool:
-    """Intention, note, one send, answer. True when a little more time may help."""
+    """True when a little more time may help."""
     base = bundle[0]
-    await desk.refuse_if_stopped()
-    if desk.buying and (stop := await policy_forbids(base, desk)) is not None:
-        raise ForbiddenSince(stop)
-    await refuse_without_lock(writer, base.legacy_id)
-    command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
-    if not command.sent and command.payload != payload:
-        # Left behind by a crash and never sent; what is sent now is another one.
-        await desk.answer(command, "not_found", body={"never_sent": True})
-        command = await desk.ledger.intend(base.conversion_id, kind, payload, at=await desk.clock.now())
-    await desk.move(bundle, ConversionState.SENT)
-    await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
-    await refuse_without_lock(writer, base.legacy_id)
-    try:
-        answered = await send(command)
-    except PartnerCenterFault as fault:
-        return await _write_failed(bundle, command, fault, desk)
-    await desk.answer(
-        command, "accepted", status=answered.status, correlation_id=answered.correlation_id,
-        body=answered.body,
-    )  # fmt: skip
-    return False
-
-
-def _outcome_unknown(command: Command, fault: PartnerCenterFault) -> bool:
-    """What was sent may have arrived, now or the time before."""
-    if fault.leaves_effect_unknown:
-        return True
-    if command.kind == CHECKOUT and fault.status == 409:
-        return True  # 800064, the cart is being processed: somebody submitted it, and only we know it
-    return command.sent and fault.failure_class in (FailureClass.WAIT, FailureClass.RECONCILE)
+    members = [desk.seen[member.conversion_id] for member in bundle]
+    outcome = await send(
+        Intent(members, CommandKind.purchase(base.route), payload, moves_to=ConversionState.SENT),
+        call,
+        last_word=last_word,
+        writer=writer,
+        ledger=desk.ledger,
+        clock=desk.clock,
+        arrived_before=lambda command: _was_ordered_before(base, command, desk),
+    )
+    if outcome.fault is None:
+        return False
+    desk.saw(outcome.members)
+    if outcome.outcome is None:
+        return await _read_failed(bundle, outcome.fault, desk, unknown=outcome.command.sent)
+    return await _write_failed(bundle, outcome, outcome.fault, desk)
 
 
 async def _write_failed(
-    bundle: Sequence[Conversion], command: Command, fault: PartnerCenterFault, desk: Desk
+    bundle: Sequence[Conversion], outcome: Outcome, fault: PartnerCenterFault, desk: Desk
 ) -> bool:
-    ordered = await _was_ordered_before(bundle[0], command, desk)
-    lost = ordered or _outcome_unknown(command, fault)
-    await desk.answer(
-        command, "lost" if lost else "refused", status=fault.status, code=fault.code,
-        correlation_id=fault.correlation_id, body=fault.body,
-    )  # fmt: skip
-    if lost:
-        what = "sent before, and its order cannot be asked for" if ordered else "no usable answer"
+    if outcome.outcome is CommandOutcome.LOST:
+        what = (
+            "no usable answer" if fault.leaves_effect_unknown else "sent before, and this says nothing of it"
+        )
         await desk.move(bundle, ConversionState.UNKNOWN, f"{what}: {fault.sentence}")
         desk.wait_seconds = max(desk.wait_seconds, fault.retry_after_seconds or 0.0)
         return True
@@ -511,7 +459,7 @@ async def _read_failed(
 async def _note_forgotten(base: Conversion, command: Command, desk: Desk) -> None:
     """Whoever bought it died between the record of the purchase and that of its answer."""
     body = {"migration": base.migration_id, "order": base.order_id, "state": base.state.value}
-    await desk.answer(command, "found", body=body)
+    await note_sight(command, CommandOutcome.FOUND, body, ledger=desk.ledger, clock=desk.clock)
 
 
 async def _find(bundle: Sequence[Conversion], command: Command | None, desk: Desk) -> bool:
@@ -533,7 +481,9 @@ async def _find(bundle: Sequence[Conversion], command: Command | None, desk: Des
         latest = max(ours, key=lambda m: m.started_at.timestamp() if m.started_at else 0.0)
         await _accept_migration(bundle, latest, desk)
         if command is not None:
-            await desk.answer(command, "found", body=_sight(latest))
+            await note_sight(
+                command, CommandOutcome.FOUND, _sight(latest), ledger=desk.ledger, clock=desk.clock
+            )
         return True
     others = [migration for migration in others if migration.state is not MigrationState.FAILED]
     if not others:
@@ -547,7 +497,9 @@ async def _find(bundle: Sequence[Conversion], command: Command | None, desk: Des
         bundle, ConversionState.BY_OTHERS, f"somebody else's migration {standing.migration_id} has it"
     )
     if command is not None:
-        await desk.answer(command, "refused", body=_sight(standing))
+        await note_sight(
+            command, CommandOutcome.REFUSED, _sight(standing), ledger=desk.ledger, clock=desk.clock
+        )
     return True
 
 

@@ -8,28 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.cancellation import ENDED, CoveredPair, GateWord, cancel_gate
-from include.nce.domain.conversion import ConversionState, Route
-from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.cancellation import ENDED, CoveredPair, GateWord, SuspensionPermit, cancel_gate
+from include.nce.domain.command import Answered, CommandKind, CommandOutcome
+from include.nce.domain.conversion import Conversion, ConversionState, Overtaken, Phase, Route
+from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Subscription
-from include.nce.steps.buy_nce import refuse_without_lock, why_unfinished
+from include.nce.steps.buy_nce import why_unfinished
 from include.nce.steps.confirm_nce import counterpart, counterparts
-from include.nce.steps.ports import (
-    Busy,
-    Clock,
-    Conversion,
-    Ledger,
-    Overtaken,
-    PartnerCenter,
-    Run,
-    SingleWriter,
-)
-
-SUSPEND = "suspend_legacy"
-
-_MAY_BE_FINISHED = frozenset({ConversionState.COVERED, ConversionState.STRANDED})
-_STILL_UNDER_WAY = frozenset({ConversionState.ACCEPTED, ConversionState.HANDS_OFF, ConversionState.COVERED})
-_FINE = frozenset({ConversionState.CONVERTED, ConversionState.BY_OTHERS, ConversionState.HELD})
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter, SingleWriter
+from include.nce.steps.sending import Departure, Intent, note_sight, send
 
 
 @dataclass(frozen=True)
@@ -61,7 +49,7 @@ async def cancel_legacy(
     campaign = await ledger.campaign(run.campaign)
     lines = await ledger.batch(run_id, plan_id, batch_no)
     for line in lines:
-        if line.state in _MAY_BE_FINISHED:
+        if line.state.phase is Phase.BOUGHT:
             bundle = [other for other in lines if other.base_id == line.base_id]
             try:
                 async with ledger.single_writer(line.customer_id, line.legacy_id) as writer:
@@ -71,23 +59,26 @@ async def cancel_legacy(
             except PartnerCenterFault as fault:
                 now = await ledger.conversion(line.conversion_id)
                 with suppress(Overtaken):
-                    await ledger.advance(
-                        line.conversion_id, now.state, f"legacy not looked at: {fault.sentence}",
-                        at=await clock.now(), seen=now.state,
-                    )  # fmt: skip
+                    why = f"legacy not looked at: {fault.sentence}"
+                    await ledger.advance(now, now.state, why, at=await clock.now())
     return _tally(run, await ledger.batch(run_id, plan_id, batch_no))
 
 
 def _tally(run: Run, lines: Sequence[Conversion]) -> Cancelled:
     return Cancelled(
-        finished=sum(line.state in _FINE for line in lines),
-        pending=sum(line.state in _STILL_UNDER_WAY for line in lines),
+        finished=sum(_is_finished(line) for line in lines),
+        pending=sum(line.state.waits_for_microsoft for line in lines),
         unresolved=tuple(
             f"Subscription {line.legacy_id} is {line.state.value}: {why_unfinished(line, run)}"
             for line in lines
-            if line.state not in _FINE | _STILL_UNDER_WAY
+            if not (_is_finished(line) or line.state.waits_for_microsoft)
         ),
     )
+
+
+def _is_finished(line: Conversion) -> bool:
+    """What is held was decided, and is told by the run's outcome; it is nothing this batch could finish."""
+    return line.state.phase is Phase.DONE or line.state is ConversionState.HELD
 
 
 async def _finish(
@@ -102,36 +93,34 @@ async def _finish(
 ) -> None:
     members = [await ledger.conversion(member.conversion_id) for member in bundle]
     current = next(member for member in members if member.conversion_id == line.conversion_id)
-    bought_by_us = current.migration_id is not None or current.order_id is not None
-    if current.state not in _MAY_BE_FINISHED or not bought_by_us:
+    if current.state.phase is not Phase.BOUGHT or not current.at_microsoft:
         return  # what stranded before anything was known to be bought keeps its reason
     held = {s.subscription_id: s for s in await partner_center.subscriptions_of(line.customer_id)}
     await _note_both_sides(run_id, current, held, ledger, clock)
     ruling = cancel_gate(
         _pairs(members, held),
         legacy_id=line.legacy_id,
-        bought_by_us=bought_by_us,
+        bought_by_us=current.at_microsoft,
         suspended_by_microsoft=line.route is Route.MIGRATE,
     )
     now_at = await clock.now()
-    if ruling.word is GateWord.WAIT:
+    if ruling.permit is not None:
+        await _suspend(
+            run_id, current, ruling.permit, ruling.reason, campaign, writer, partner_center, ledger, clock
+        )
+    elif ruling.word is GateWord.WAIT:
         # Covered itself, it only waits for its bundle.
         own = ruling.uncovered_id == line.legacy_id
-        state = ConversionState.ACCEPTED if own else current.state
-        await ledger.advance(line.conversion_id, state, ruling.reason, at=now_at, seen=current.state)
-    elif ruling.word is GateWord.REFUSE:
         await ledger.advance(
-            line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {ruling.reason}",
-            at=now_at, seen=current.state,
-        )  # fmt: skip
+            current, ConversionState.ACCEPTED if own else current.state, ruling.reason, at=now_at
+        )
     elif ruling.word is GateWord.ALREADY_DONE:
-        await _note_found(current, held.get(current.legacy_id), ledger, now_at)
-        await ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at,
-            seen=current.state,
-        )  # fmt: skip
+        await _note_found(current, held.get(current.legacy_id), ledger, clock)
+        await ledger.advance(current, ConversionState.CONVERTED, f"NCE is active, {ruling.reason}", at=now_at)
     else:
-        await _suspend(run_id, current, ruling.reason, campaign, writer, partner_center, ledger, clock)
+        await ledger.advance(
+            current, ConversionState.STRANDED, f"bought, legacy not suspended: {ruling.reason}", at=now_at
+        )
 
 
 async def _note_both_sides(
@@ -150,7 +139,7 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
             held[member.legacy_id],
             found[member.legacy_id],
             member.expected_product_and_sku,
-            on_its_way=member.state in _STILL_UNDER_WAY,
+            on_its_way=member.state.waits_for_microsoft,
         )
         for member in members
         if member.legacy_id in held
@@ -170,6 +159,7 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
 async def _suspend(
     run_id: str,
     line: Conversion,
+    permit: SuspensionPermit,
     why: str,
     campaign: Campaign,
     writer: SingleWriter,
@@ -177,66 +167,51 @@ async def _suspend(
     ledger: Ledger,
     clock: Clock,
 ) -> None:
-    """Intention, one send, answer, and a look whether it is really suspended."""
-    payload = {"legacy": line.legacy_id, "nce": line.nce_subscription_id, "why": why}
-    await refuse_without_lock(writer, line.legacy_id)
-    command = await ledger.intend(line.conversion_id, SUSPEND, payload, at=await clock.now(), seen=line.state)
-    await ledger.note_sending(command.command_id, at=await clock.now())
-    await refuse_without_lock(writer, line.legacy_id)
-    verdict, status, code, correlation_id = "lost", None, None, None
-    body: object = None
-    final = False
-    try:
-        answered = await partner_center.suspend(
-            line.customer_id, line.legacy_id, request_id=command.request_id
-        )
-        verdict, status = "accepted", answered.status
-        correlation_id, body = answered.correlation_id, answered.body
-        sentence = ""
-    except PartnerCenterFault as fault:
-        verdict = "lost" if fault.leaves_effect_unknown else "refused"
-        status, code, correlation_id, body = fault.status, fault.code, fault.correlation_id, fault.body
-        sentence = fault.sentence
-        final = verdict == "refused" and fault.failure_class is not FailureClass.WAIT
-    await ledger.note_answer(
-        command.command_id, at=await clock.now(), verdict=verdict, status=status, code=code,
-        correlation_id=correlation_id, body=body,
+    """One send, and a look whether it is really suspended."""
+
+    async def suspend(departure: Departure, _: Sequence[Conversion]) -> Answered:
+        return await partner_center.suspend(permit, departure=departure)
+
+    async def nothing_new(standing: Ledger) -> None:
+        """What is bought is finished whatever has been said since: both sides are billed."""
+
+    sent = await send(
+        Intent(
+            [line],
+            CommandKind.SUSPEND_LEGACY,
+            {"legacy": line.legacy_id, "nce": line.nce_subscription_id, "why": why},
+        ),
+        suspend, last_word=nothing_new, writer=writer, ledger=ledger, clock=clock,
     )  # fmt: skip
+    fault = sent.fault
+    if sent.outcome is None and fault is not None:
+        raise fault
     after = await partner_center.subscription(line.customer_id, line.legacy_id)
     if after is not None:
         await ledger.record_survey(run_id, [after], [], at=await clock.now())
+    sentence = "" if fault is None else fault.sentence
+    refused = sent.outcome is CommandOutcome.REFUSED
+    final = refused and fault is not None and fault.failure_class is not FailureClass.WAIT
     if after is not None and after.status in ENDED:
-        if verdict == "lost":
-            await ledger.note_answer(
-                command.command_id, at=await clock.now(), verdict="found", status=None, code=None,
-                correlation_id=None, body={"status": after.status.value},
-            )  # fmt: skip
-        await ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended",
-            at=await clock.now(), seen=line.state,
-        )  # fmt: skip
+        if sent.outcome is CommandOutcome.LOST:
+            await note_sight(
+                sent.command, CommandOutcome.FOUND, {"status": after.status.value}, ledger=ledger, clock=clock
+            )
+        state, reason = ConversionState.CONVERTED, "NCE is active, legacy is suspended"
     elif final or _out_of_patience(line, campaign, await clock.now()):
-        await ledger.advance(
-            line.conversion_id, ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}".strip(),
-            at=await clock.now(), seen=line.state,
-        )  # fmt: skip
+        state, reason = ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}".strip()
     else:
-        await ledger.advance(
-            line.conversion_id, ConversionState.COVERED, f"suspension not confirmed yet. {sentence}".strip(),
-            at=await clock.now(), seen=line.state,
-        )  # fmt: skip
+        state, reason = ConversionState.COVERED, f"suspension not confirmed yet. {sentence}".strip()
+    await ledger.advance(line, state, reason, at=await clock.now())
 
 
-async def _note_found(
-    line: Conversion, legacy: Subscription | None, ledger: Ledger, now_at: datetime
-) -> None:
-    """A suspension that was sent by somebody who died before the answer has its answer: it arrived."""
-    command = await ledger.open_command(line.conversion_id, SUSPEND)
+async def _note_found(line: Conversion, legacy: Subscription | None, ledger: Ledger, clock: Clock) -> None:
+    """A suspension that was sent by a process that died before the answer has its answer: it arrived."""
+    command = await ledger.open_command(line.conversion_id, CommandKind.SUSPEND_LEGACY)
     if command is not None and command.sent and legacy is not None:
-        await ledger.note_answer(
-            command.command_id, at=now_at, verdict="found", status=None, code=None, correlation_id=None,
-            body={"status": legacy.status.value},
-        )  # fmt: skip
+        await note_sight(
+            command, CommandOutcome.FOUND, {"status": legacy.status.value}, ledger=ledger, clock=clock
+        )
 
 
 def _out_of_patience(line: Conversion, campaign: Campaign, now_at: datetime) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from include.nce.domain.brake import CoverageSignals
+from include.nce.domain.comparison import ReconcileTally
 from include.nce.steps.brake import brake
 from include.nce.steps.list_partners import campaigns_to_compare
-from include.nce.steps.ports import Clock, CoverageSignals, ReconcileLedger, ReconcileTally
+from include.nce.steps.ports import Clock, ReconcileLedger
 
 PARTNERS_NAMED = 3
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import UNRESOLVED_STATES, ConversionState
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome, worst
 from include.nce.domain.plan import outcome_of
 from include.nce.domain.readiness import Answer, Finding
+from include.nce.domain.run import Run
 from include.nce.domain.undo import CaseState, hours_left
+from include.nce.domain.undo_case import UndoCase
 from include.nce.steps.late_opt_outs import look_for_late_opt_outs
-from include.nce.steps.ports import Clock, Ledger, Run, UndoCase
+from include.nce.steps.ports import Clock, Ledger
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def close_run(run_id: str, failed_tasks: Sequence[str], *, ledger: Ledger,
         outcome = worst([outcome, *(_asked_by(case.state) for case in late.open)])
     # A check that is red because of its answer is told by its finding.
     told = {f.check.value for f in findings if not f.satisfied}
-    unresolved = [c for c in await ledger.conversions(run_id) if c.state in UNRESOLVED_STATES]
+    unresolved = [c for c in await ledger.conversions(run_id) if c.state.needs_somebody]
     if unresolved:
         told.add("cancel_legacy")
     own_failures = [task for task in failed_tasks if task not in told]

@@ -13,21 +13,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include.nce.domain.campaign import Campaign
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import (
+    Conversion,
     ConversionState,
     Migration,
     MigrationState,
+    Overtaken,
+    Phase,
     Route,
     why_not_covered,
 )
 from include.nce.domain.subscription import Status, Subscription
-from include.nce.steps.buy_nce import MIGRATION
 from include.nce.steps.last_look import successor_of
-from include.nce.steps.ports import Clock, Conversion, Ledger, Overtaken, PartnerCenter
-
-_WATCHED = frozenset({ConversionState.ACCEPTED, ConversionState.HANDS_OFF})
-_LOOKED_FOR = _WATCHED | {ConversionState.UNKNOWN}
-"""A lost answer is looked for along with the rest, but nothing waits for it."""
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ async def confirm_nce(
     campaign = await ledger.campaign(run.campaign)
     now_at = await clock.now()
     lines = await ledger.batch(run_id, plan_id, batch_no)
-    watched = [line for line in lines if line.state in _LOOKED_FOR]
+    # A lost answer is looked for along with the rest, but nothing waits for it.
+    watched = [line for line in lines if _is_watched(line) or line.state is ConversionState.UNKNOWN]
     migrations = await _migrations_of(watched, partner_center)
     for line in watched:
         if line.route is Route.MIGRATE:
@@ -81,11 +81,15 @@ async def confirm_nce(
     return await _coverage(run_id, plan_id, batch_no, ledger)
 
 
+def _is_watched(line: Conversion) -> bool:
+    return line.state.phase is Phase.AT_MICROSOFT
+
+
 async def _coverage(run_id: str, plan_id: int, batch_no: int, ledger: Ledger) -> Coverage:
     lines = await ledger.batch(run_id, plan_id, batch_no)
     covered = [line for line in lines if line.state is ConversionState.COVERED]
     return Coverage(
-        pending=sum(line.state in _WATCHED for line in lines),
+        pending=sum(_is_watched(line) for line in lines),
         covered=len(covered),
         covered_purchases=sum(line.route is Route.PURCHASE for line in covered),
         last_progress_at=max((line.state_since_at for line in lines if line.state_since_at), default=None),
@@ -208,15 +212,15 @@ async def _follow_migration(
 async def _say(ledger: Ledger, line: Conversion, state: ConversionState, reason: str, **facts: Any) -> None:
     """This look holds no lock: what somebody else has moved on since then is theirs to tell."""
     with suppress(Overtaken):
-        await ledger.advance(line.conversion_id, state, reason, seen=line.state, **facts)
+        await ledger.advance(line, state, reason, **facts)
 
 
 async def _note_found(line: Conversion, migration: Migration, now_at: datetime, ledger: Ledger) -> None:
     """The lost answer's command has its answer: it arrived."""
-    command = await ledger.open_command(line.conversion_id, MIGRATION)
+    command = await ledger.open_command(line.conversion_id, CommandKind.CREATE_MIGRATION)
     if command is not None:
         await ledger.note_answer(
-            command.command_id, at=now_at, verdict="found", status=None, code=None, correlation_id=None,
+            command.command_id, at=now_at, outcome=CommandOutcome.FOUND, status=None, code=None, correlation_id=None,
             body={"migration": migration.migration_id, "state": migration.state.value},
         )  # fmt: skip
 

@@ -8,19 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include.nce.domain.approval import Approval, PlanOnRecord
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.readiness import Finding
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Subscription
-from include.nce.steps.brake import why_not_buy
-from include.nce.steps.ports import Clock, Command, Conversion, Ledger, PartnerCenter, Run
+from include.nce.steps.brake import MayNotBuy, why_not_buy
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 from include.nce.steps.readiness import ask_all
 
 FRESH_FOR = timedelta(minutes=1)
 """How old what a customer holds may be when its next line gets its last look."""
-
-
-class MayNotBuy(Exception):
-    """The campaign is stopped, or the partner's wave has not begun: the line stays as it is."""
 
 
 @dataclass
@@ -38,32 +35,27 @@ class Desk:
     checked: Sequence[Finding] | None = None
     busy: list[str] = field(default_factory=list)
     wait_seconds: float = 0.0
-    buying: bool = True
-    """False while the answer to an order that exists is asked for again: that buys nothing."""
     halted: str = ""
+    """Why the campaign or the partner's wave lets nothing be bought now."""
+    turn: str = ""
+    """What the purchases of this pass that came too early wait for."""
 
     def is_ours(self, conversion: Conversion) -> bool:
         """Whether it was planned for this run's partner in this run's campaign."""
-        return (conversion.campaign, conversion.partner) == (self.run.campaign, self.run.partner.partner)
+        return self.run.owns(conversion.campaign, conversion.partner)
 
     async def refuse_unless_it_may_buy(self) -> None:
         """Whether the partner may buy at all; pulls the brake itself when the figures say so."""
         campaign = await self.ledger.campaign(self.run.campaign)
-        self._go_on_unless(
-            await why_not_buy(
-                campaign, self.run.partner.partner, ledger=self.ledger, now_at=await self.clock.now()
-            )
+        halted = await why_not_buy(
+            campaign, self.run.partner.partner, ledger=self.ledger, now_at=await self.clock.now()
         )
-
-    async def refuse_if_stopped(self) -> None:
-        """One small query, for the last moment before a send."""
-        if self.buying:
-            self._go_on_unless((await self.ledger.brake_record(self.run.campaign)).sentence)
-
-    def _go_on_unless(self, halted: str) -> None:
         if halted:
-            self.halted = halted
             raise MayNotBuy(halted)
+
+    def saw(self, members: Sequence[Conversion]) -> None:
+        """These are as they stand on record now."""
+        self.seen.update({member.conversion_id: member for member in members})
 
     async def plan_of(self, conversion: Conversion) -> PlanOnRecord | None:
         if conversion.plan_id is None:
@@ -111,27 +103,11 @@ class Desk:
     async def move(
         self, bundle: Sequence[Conversion], state: ConversionState, reason: str = "", **facts: Any
     ) -> None:
-        """Raises `Overtaken` when somebody else has moved one of them, or planned it anew, since this process
+        """Raises `Overtaken` when another process has moved one of them, or planned it anew, since this one
         saw it last."""
         now_at = await self.clock.now()
         for conversion in bundle:
             seen = self.seen[conversion.conversion_id]
             self.seen[conversion.conversion_id] = await self.ledger.advance(
-                conversion.conversion_id, state, reason, at=now_at, seen=seen.state, seen_plan=seen.plan_id,
-                **facts,
-            )  # fmt: skip
-
-    async def answer(
-        self,
-        command: Command,
-        verdict: str,
-        *,
-        status: int | None = None,
-        code: int | None = None,
-        correlation_id: str | None = None,
-        body: Any = None,
-    ) -> None:
-        await self.ledger.note_answer(
-            command.command_id, at=await self.clock.now(), verdict=verdict, status=status, code=code,
-            correlation_id=correlation_id, body=body,
-        )  # fmt: skip
+                seen, state, reason, at=now_at, **facts
+            )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict, rule_on
+from include.nce.domain.run import Run
 from include.nce.steps.late_opt_outs import look_for_late_opt_outs
-from include.nce.steps.ports import Clock, Ledger, PartnerCenter, Run
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 from include.nce.steps.survey import judge, read_holdings
 
 

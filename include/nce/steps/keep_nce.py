@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from include.nce.domain.conversion import ConversionState
-from include.nce.domain.errors import InputRefused
+from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
+from include.nce.domain.errors import Busy, InputRefused
 from include.nce.domain.undo import CaseState
-from include.nce.steps.ports import Busy, Conversion, Ledger, Overtaken, UndoCase
+from include.nce.domain.undo_case import UndoCase
+from include.nce.steps.ports import Ledger
 
 
 async def keep_nce(
@@ -33,11 +34,10 @@ async def keep_nce(
                 if line.state is ConversionState.UNDOING:
                     finished_by_next_run.append(
                         await ledger.advance(
-                            line.conversion_id,
+                            line,
                             ConversionState.COVERED,
                             f"{by} decided that NCE stays: {reason}",
                             at=now_at,
-                            seen=line.state,
                         )
                     )
             closed = await ledger.move_undo_case(

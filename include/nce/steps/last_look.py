@@ -7,19 +7,23 @@ the time something is bought; what is looked at here, seconds before each purcha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from include.nce.domain.approval import Approval, PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
-from include.nce.domain.conversion import ConversionRequest, ConversionState, Route, refused_from
+from include.nce.domain.conversion import Conversion, ConversionRequest, ConversionState, Route, refused_from
+from include.nce.domain.errors import Busy
 from include.nce.domain.opt_out import OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
+from include.nce.steps.brake import refuse_unless_admitted
 from include.nce.steps.desk import Desk
 from include.nce.steps.honour_opt_out import current_ruling
-from include.nce.steps.ports import Conversion
+from include.nce.steps.ports import Ledger
 
 Stop = tuple[ConversionState, str]
 """The state in which a line stays unbought, and why."""
@@ -28,18 +32,22 @@ VALIDATED_FOR = timedelta(hours=1)
 
 
 async def last_look(
-    bundle: Sequence[Conversion], whole: Sequence[Conversion], desk: Desk, *, resending: bool
+    bundle: Sequence[Conversion],
+    whole: Sequence[Conversion],
+    desk: Desk,
+    campaign: Campaign,
+    *,
+    resending: bool,
 ) -> Stop | None:
     """What stops the purchase of `bundle`, the members of `whole` that are not bought yet. None: buy.
 
     `resending`: it was sent before and got no answer. What is sent again is that very request, so what it was
     planned and approved as is not asked any more; what forbids a purchase altogether is, and a person's no.
     """
-    campaign = await desk.ledger.campaign(desk.run.campaign)
     now_at = await desk.clock.now()
     if not all(map(desk.is_ours, bundle)):
         return ConversionState.HELD, f"it belongs to {bundle[0].partner} in campaign {bundle[0].campaign}"
-    stop = await policy_forbids(bundle[0], desk)
+    stop = await policy_forbids(bundle[0], campaign, desk.run, ledger=desk.ledger, now_at=now_at)
     plan = await desk.plan_of(bundle[0])
     said = None if plan is None else await desk.word_on(plan)
     if stop is None and said is not None and not said.approved:
@@ -62,14 +70,61 @@ async def last_look(
     return stop
 
 
-async def policy_forbids(base: Conversion, desk: Desk) -> Stop | None:
+class ForbiddenSince(Exception):
+    """The last look read for a while, and something that forbids the purchase came in between."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop[1])
+        self.stop = stop
+
+
+@dataclass(frozen=True)
+class Look:
+    """By what policy and decisions the last look judged. Before the bytes leave, they have to stand still."""
+
+    desk: Desk
+    base: Conversion
+    campaign: Campaign
+    version: int
+    confirmed: frozenset[str]
+
+    @classmethod
+    async def begin(cls, desk: Desk, bundle: Sequence[Conversion]) -> Look:
+        name, partner = desk.run.campaign, desk.run.partner.partner
+        version = await desk.ledger.latest_version(name)
+        confirmed = await desk.ledger.confirmed_conversions(name, partner)
+        return cls(desk, bundle[0], await desk.ledger.campaign(name), version, confirmed)
+
+    async def still_holds(self, ledger: Ledger) -> None:
+        """The last word before a purchase, in one transaction with the note that it is sent.
+
+        Raises `MayNotBuy`, `NotYourTurn`, `ForbiddenSince`, or `Busy` when the look has to be taken again.
+        """
+        run, now_at = self.desk.run, await self.desk.clock.now()
+        if await ledger.latest_version(run.campaign) != self.version:
+            raise Busy("The campaign has a newer version: the last look is taken again.")
+        if await ledger.confirmed_conversions(run.campaign, run.partner.partner) != self.confirmed:
+            raise Busy("A person has decided something: the last look is taken again.")
+        await refuse_unless_admitted(
+            self.campaign, run.partner.partner, self.desk.seen.values(), ledger=ledger, now_at=now_at
+        )
+        stop = await policy_forbids(self.base, self.campaign, run, ledger=ledger, now_at=now_at)
+        plan = await self.desk.plan_of(self.base)
+        said = None if plan is None else await ledger.approval(run.campaign, run.partner.partner, plan.hash)
+        if stop is None and said is not None and not said.approved:
+            stop = ConversionState.HELD, said.sentence
+        if stop is not None:
+            raise ForbiddenSince(stop)
+
+
+async def policy_forbids(
+    base: Conversion, campaign: Campaign, run: Run, *, ledger: Ledger, now_at: datetime
+) -> Stop | None:
     """What may come in at any moment, the cut-over and the opt-outs: asked before the last look reads Partner
-    Center, which can take minutes, and once more when it has."""
-    campaign = await desk.ledger.campaign(desk.run.campaign)
-    now_at = await desk.clock.now()
+    Center, which can take minutes, and by the last word again."""
     if now_at < campaign.cut_over_at():
         return ConversionState.WAITING, f"the cut-over is on {campaign.cut_over_at():%Y-%m-%d %H:%M} UTC"
-    ruling = await current_ruling(desk.run, desk.ledger)
+    ruling = await current_ruling(run, ledger)
     verdict = ruling.for_customer(base.customer_id)
     if verdict is OptOutVerdict.IN_TIME:
         return ConversionState.HELD, "opted out in time: nothing is bought"
@@ -125,7 +180,7 @@ async def _judged_otherwise(
     """The plan's own rule once more, by the campaign as it is now: what it would not plan is not bought."""
     run = desk.run
     ids = {member.legacy_id for member in bundle}
-    done = await desk.ledger.done(run.campaign, run.partner.partner)
+    ours = await desk.ledger.standing_conversions(run.campaign, run.partner.partner)
     findings = await desk.findings(stale=plan is None or now_at - plan.made_at > VALIDATED_FOR)
     unclear = any(finding.answer is Answer.CANNOT_TELL for finding in findings)
     survey = Survey(
@@ -135,8 +190,8 @@ async def _judged_otherwise(
         # What of New Commerce nobody can place is looked for by `_bought_by_hand`, which knows our orders.
         subscriptions=[s for s in holdings.values() if s.is_legacy or s.migrated_from_id is not None],
         findings=findings,
-        opt_outs=rule_on((), now_at),  # asked by `policy_forbids`, before this look and once more after it
-        done={legacy_id: known for legacy_id, known in done.items() if legacy_id not in ids},
+        opt_outs=rule_on((), now_at),  # asked by `policy_forbids`, before this look and by the last word
+        conversions={legacy_id: one for legacy_id, one in ours.items() if legacy_id not in ids},
         first_seen_term_end_at=await desk.ledger.first_seen_term_ends(run.campaign, run.partner.partner),
         partner_mpn_ids=await desk.mpn_ids([holdings[key].partner_mpn_id for key in ids]),
         confirmed=await desk.ledger.confirmed_conversions(run.campaign, run.partner.partner),
@@ -231,8 +286,8 @@ async def _bought_by_hand(
 ) -> Stop | None:
     """An NCE subscription of the same product that nobody can place: neither success nor a reason to buy."""
     ours = await desk.ledger.conversions(desk.run.run_id)
-    done = await desk.ledger.done(desk.run.campaign, desk.run.partner.partner)
-    known = {c.nce_subscription_id for c in ours} | {d.nce_subscription_id for d in done.values()}
+    standing = await desk.ledger.standing_conversions(desk.run.campaign, desk.run.partner.partner)
+    known = {c.nce_subscription_id for c in ours} | {c.nce_subscription_id for c in standing.values()}
     orders = {c.order_id for c in ours if c.order_id is not None}
     wanted = {m.expected_product_and_sku for m in bundle}
     for held in holdings:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.partner import Partner
 from include.nce.domain.undo import (
-    BOUGHT_STATES,
-    TAKEN_BACK_OR_TO_BE,
-    Bought,
     CaseState,
     UndoCause,
     cases_called_for,
@@ -21,9 +19,8 @@ from include.nce.domain.undo import (
     no_longer_called_for,
     too_late_sentence,
 )
-from include.nce.steps.ports import Ledger, UndoCase
-
-_NOTHING_SENT = (CaseState.OPEN, CaseState.TOO_LATE, CaseState.PERSON_DECIDES)
+from include.nce.domain.undo_case import UndoCase
+from include.nce.steps.ports import Ledger
 
 
 @dataclass(frozen=True)
@@ -43,11 +40,7 @@ async def look_for_late_opt_outs(
     opt_outs = await ledger.opt_outs(campaign, partner.partner)
     opened: list[UndoCase] = []
     if any(form.stands() for form in opt_outs):
-        members = await ledger.bought(campaign, partner.partner)
-        bought = [
-            Bought(m.conversion.customer_id, m.conversion.legacy_id, m.conversion.base_id, m.conversion.state)
-            for m in members
-        ]
+        bought = [member.conversion for member in await ledger.bought(campaign, partner.partner)]
         for called in cases_called_for(bought, opt_outs, policy.opt_out_ends_at(partner.zone)):
             case, new = await ledger.open_undo_case(
                 campaign,
@@ -68,13 +61,13 @@ async def look_for_late_opt_outs(
     for case in await ledger.undo_cases(campaign, partner.partner):
         if (
             case.cause is UndoCause.OPT_OUT
-            and case.state in _NOTHING_SENT
+            and case.state.nothing_sent
             and no_longer_called_for(case.customer_id, opt_outs)
         ):
             why = "The opt-out was withdrawn: NCE stays."
             closed.append(await ledger.move_undo_case(case.case_id, CaseState.CLOSED, why, by=by, at=now_at))
             continue
-        if case.state in _NOTHING_SENT and not await _is_bought(case, ledger):
+        if case.state.nothing_sent and not await _is_bought(case, ledger):
             why = "Nothing of ours is bought there after all: there is nothing to undo."
             closed.append(await ledger.move_undo_case(case.case_id, CaseState.CLOSED, why, by=by, at=now_at))
             continue
@@ -89,4 +82,4 @@ async def look_for_late_opt_outs(
 async def _is_bought(case: UndoCase, ledger: Ledger) -> bool:
     """Or may be, or was: a purchase that was pending when the case was opened may have failed since."""
     members = await ledger.undo_members(case.case_id)
-    return any(m.conversion.state in BOUGHT_STATES | TAKEN_BACK_OR_TO_BE for m in members)
+    return any(m.conversion.state.is_bought or m.conversion.state is ConversionState.UNDONE for m in members)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from include.nce.steps.ports import Clock, Ledger, PartnerCenter, Run
+from include.nce.domain.run import Run
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 from include.nce.steps.survey import read_holdings
 
 

@@ -10,8 +10,9 @@ from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.plan import batches, tally
 from include.nce.domain.readiness import Answer
+from include.nce.domain.run import Run
 from include.nce.steps.honour_opt_out import current_ruling
-from include.nce.steps.ports import Clock, Ledger, PartnerCenter, Run
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 from include.nce.steps.readiness import ask_all
 from include.nce.steps.survey import judge, read_holdings
 

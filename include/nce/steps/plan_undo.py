@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from include.nce.domain.conversion import PENDING_STATES
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import Subscription
 from include.nce.domain.undo import (
@@ -20,16 +19,9 @@ from include.nce.domain.undo import (
     next_undo_step,
     window_of,
 )
+from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
 from include.nce.steps.confirm_nce import counterparts
-from include.nce.steps.ports import (
-    Clock,
-    Ledger,
-    PartnerCenter,
-    UndoAnswer,
-    UndoCase,
-    UndoMember,
-    UndoPlan,
-)
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 
 
 @dataclass(frozen=True)
@@ -179,7 +171,7 @@ def approved_pairs(pairs: Sequence[UndoPair], lines: Sequence[UndoLine]) -> list
 
 
 def _rule(bundle: Sequence[UndoMember], pairs: Sequence[UndoPair], now_at: datetime) -> UndoRuling:
-    moving = next((m.conversion for m in bundle if m.conversion.state in PENDING_STATES), None)
+    moving = next((m.conversion for m in bundle if m.conversion.state.is_pending), None)
     if moving is not None:
         return UndoRuling(
             UndoWord.WAIT,

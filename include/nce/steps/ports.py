@@ -9,82 +9,42 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from include.nce.domain.approval import Approval, PlanOnRecord
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.classification import Done, SubscriptionClass, Verdict
+from include.nce.domain.cancellation import SuspensionPermit
+from include.nce.domain.classification import SubscriptionClass, Verdict
+from include.nce.domain.command import Answered, Command, CommandKind, CommandOutcome
+from include.nce.domain.comparison import FindingChanges, KnownHoldings, ReconcileTally
 from include.nce.domain.conversion import (
+    Conversion,
     ConversionRequest,
     ConversionState,
     Eligibility,
     Migration,
-    Route,
 )
 from include.nce.domain.opt_out import OptOut, OptOutRuling
 from include.nce.domain.partner import Partner
+from include.nce.domain.purchase import Cart, Purchase, PurchaseLine
 from include.nce.domain.readiness import Finding, MpaStatus, PartnerOfRecord, ResellerLink
-from include.nce.domain.reconciliation import Discrepancy, FindingKind, KnownLine
-from include.nce.domain.subscription import CatalogueTarget, Customer, Subscription
-from include.nce.domain.undo import CaseState, UndoCause, UndoLine
+from include.nce.domain.reconciliation import Discrepancy
+from include.nce.domain.run import BatchReference, Run
+from include.nce.domain.subscription import Customer, Subscription
+from include.nce.domain.undo import CancellationPermit, CaseState, UndoCause, UndoLine
+from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
 from include.nce.domain.waves import Wave, WaveBoard
+
+if TYPE_CHECKING:
+    from include.nce.steps.sending import Departure
 
 
 class Clock(Protocol):
     """The campaign's time: the machine's, or in a rehearsal the simulator's."""
 
     async def now(self) -> datetime: ...
-
-
-@dataclass(frozen=True)
-class PurchaseLine:
-    """One line of a purchase: what to buy for which legacy subscription."""
-
-    legacy_id: str
-    target: CatalogueTarget
-    seats: int
-
-
-@dataclass(frozen=True)
-class CartLineFault:
-    """Why Partner Center would not take a cart line, or could not order it. `legacy_id` None: the whole
-    cart."""
-
-    legacy_id: str | None
-    code: int | None
-    description: str
-
-
-@dataclass(frozen=True)
-class Cart:
-    cart_id: str
-    faults: tuple[CartLineFault, ...] = ()
-    ordered: bool = False
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """The answer to a checkout. `subscription_ids` maps legacy id to the NCE subscription, where known yet.
-
-    `order_ids` maps legacy id to the order its line went into.
-    """
-
-    cart_id: str
-    order_ids: Mapping[str, str]
-    subscription_ids: Mapping[str, str]
-    faults: tuple[CartLineFault, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A write that was answered: the ids to find it again, and what came back."""
-
-    request_id: str
-    correlation_id: str | None
-    status: int
-    body: Any
 
 
 class PartnerCenter(Protocol):
@@ -124,7 +84,7 @@ class PartnerCenter(Protocol):
     async def validate_migration(self, request: ConversionRequest) -> Eligibility: ...
 
     async def create_migration(
-        self, request: ConversionRequest, *, request_id: str
+        self, request: ConversionRequest, *, departure: Departure
     ) -> tuple[Migration, Answered]: ...
 
     def migrations(
@@ -148,137 +108,28 @@ class PartnerCenter(Protocol):
     async def cart(self, customer_id: str, cart_id: str) -> Cart | None: ...
 
     async def check_out(
-        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, request_id: str
+        self, customer_id: str, cart_id: str, lines: Sequence[PurchaseLine], *, departure: Departure
     ) -> tuple[Purchase, Answered]:
         """Idempotent per cart id. `lines` are those the cart was made of, to name the legacy ids again."""
         ...
 
     # The legacy side ---------------------------------------------------------------------------------------
 
-    async def suspend(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def suspend(self, permit: SuspensionPermit, *, departure: Departure) -> Answered:
         """Reads the whole subscription, sends it back with status suspended, and nothing else changed."""
         ...
 
     # Taking back -------------------------------------------------------------------------------------------
 
-    async def reactivate(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def reactivate(self, customer_id: str, subscription_id: str, *, departure: Departure) -> Answered:
         """Reads the whole subscription, sends it back with status active, and nothing else changed. Only
         before its term end."""
         ...
 
-    async def cancel_nce(self, customer_id: str, subscription_id: str, *, request_id: str) -> Answered:
+    async def cancel_nce(self, permit: CancellationPermit, *, departure: Departure) -> Answered:
         """Reads the whole subscription, sends it back with status deleted: it ends for good. Only within its
         cancellation window; later it is refused with 900117."""
         ...
-
-
-@dataclass(frozen=True)
-class Run:
-    """One partner's run as the ledger knows it."""
-
-    run_id: str
-    campaign: str
-    partner: Partner
-    mode: str
-    opened_at: datetime
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """The ledger's record of one legacy subscription's way to NCE; there is exactly one for each."""
-
-    conversion_id: int
-    campaign: str
-    partner: str
-    customer_id: str
-    legacy_id: str
-    base_id: str
-    route: Route
-    state: ConversionState
-    seats: int | None = None
-    term: str | None = None
-    billing: str | None = None
-    offer_id: str = ""
-    expected_product_and_sku: str | None = None
-    reference: str | None = None
-    migration_id: str | None = None
-    cart_id: str | None = None
-    order_id: str | None = None
-    nce_subscription_id: str | None = None
-    reason: str = ""
-    state_since_at: datetime | None = None
-    not_before_at: datetime | None = None
-    plan_id: int | None = None
-    """The plan whose terms it has: the latest that started it afresh, not one that only carries it on."""
-    undoable_until_at: datetime | None = None
-    """Until when Microsoft lets NCE be cancelled, as Partner Center said when it became active."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """One recorded intention to write to Partner Center.
-
-    `request_id` is made with the intention and stays for every resend while the outcome is unknown. `sent`
-    is True once the note "about to send" is committed, `answered` once an answer is.
-    """
-
-    command_id: int
-    kind: str
-    legacy_id: str
-    request_id: str
-    payload: Mapping[str, Any]
-    sent: bool
-    answered: bool
-
-
-@dataclass(frozen=True)
-class CoverageSignals:
-    """Subscriptions that neither side covers (`zero`), and subscriptions that both sides bill (`double`).
-
-    `by_partner`: short id -> the two numbers, for the partners that have any, in the order of their ids;
-    only where findings are counted.
-    """
-
-    zero: int = 0
-    double: int = 0
-    by_partner: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BrakeRecord:
-    """The latest word on whether a campaign may buy: its stop, its release, or none of both.
-
-    `event_id` is 0 while there is no word. `since_at` is the latest release: only what failed after it
-    counts. `known` are the coverage signals that the release accepted.
-    """
-
-    event_id: int = 0
-    stopped: bool = False
-    by: str = ""
-    reason: str = ""
-    at: datetime | None = None
-    since_at: datetime | None = None
-    known: CoverageSignals = field(default_factory=CoverageSignals)
-
-    @property
-    def sentence(self) -> str:
-        """Who stopped the campaign and why, and what ends it; empty when it is not stopped."""
-        if not self.stopped or self.at is None:
-            return ""
-        return (
-            f"The campaign was stopped by {self.by} on {self.at:%Y-%m-%d %H:%M} UTC: "
-            f"{self.reason.rstrip('.')}. Nothing new is bought; what is bought is finished. Who acts: "
-            "operator. Look at `nce campaign waves`, remove the cause, then `nce campaign release --reason`."
-        )
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """Conversions tried since a moment, those of them that stand as failed, and whose these are."""
-
-    tried: int
-    failed: int
-    partners: tuple[str, ...] = ()
 
 
 class WaveLedger(Protocol):
@@ -293,6 +144,13 @@ class WaveLedger(Protocol):
     ) -> Attempts:
         """Failed: in a state of failure, or without a known outcome for `unknown_hours`, since after
         `since_at`."""
+        ...
+
+    async def in_flight(self, campaign: str, *, besides: Collection[int] = ()) -> int:
+        """Conversions whose purchase left within the last minutes and has no answer yet, `besides` some.
+
+        Within a last word nobody else is admitted until it ends: who asks next counts this one too.
+        """
         ...
 
     async def coverage_signals(self, campaign: str) -> CoverageSignals:
@@ -340,61 +198,6 @@ class WaveLedger(Protocol):
     ) -> Mapping[str, datetime]:
         """Partner -> first term end after `after_at` of what is still to be converted, as last surveyed."""
         ...
-
-
-@dataclass(frozen=True)
-class UndoMember:
-    """A conversion of a bundle that is to be undone, with what its plan knew of legacy."""
-
-    conversion: Conversion
-    offer_name: str
-    seats_before: int | None
-
-
-@dataclass(frozen=True)
-class UndoCase:
-    """One bundle that is to be taken back, or of which a person decides whether it is.
-
-    `until_at` is when the first of its windows closes, as far as it is known. `scope` is what was asked for:
-    a subscription, a customer, or the whole partner.
-    """
-
-    case_id: int
-    campaign: str
-    partner: str
-    customer_id: str
-    base_id: str
-    cause: UndoCause
-    scope: str
-    reason: str
-    opened_by: str
-    opened_at: datetime
-    state: CaseState
-    sentence: str
-    until_at: datetime | None = None
-    opt_out_received_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class UndoPlan:
-    """What a run would undo, and the fingerprint an approval is bound to."""
-
-    plan_id: int
-    run_id: str
-    campaign: str
-    partner: str
-    hash: str
-    lines: tuple[UndoLine, ...]
-
-
-@dataclass(frozen=True)
-class UndoAnswer:
-    """What a person said to an undo plan."""
-
-    hash: str
-    approved: bool
-    who: str
-    at: datetime
 
 
 class UndoRecords(Protocol):
@@ -490,6 +293,8 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
 
     async def campaign(self, name: str) -> Campaign: ...
 
+    async def latest_version(self, name: str) -> int: ...
+
     # A run -------------------------------------------------------------------------------------------------
 
     async def open_run(self, run_id: str, campaign: str, partner: str, mode: str, *, at: datetime) -> Run: ...
@@ -523,12 +328,11 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
 
     async def first_seen_term_ends(self, campaign: str, partner: str) -> Mapping[str, datetime]: ...
 
-    async def done(self, campaign: str, partner: str) -> Mapping[str, Done]:
-        """Legacy id -> conversions of ours that are converted (`CONVERTED`), under way (`DUE`, with route
-        and base), being taken back (`HELD`) or taken back (`UNDONE`).
+    async def standing_conversions(self, campaign: str, partner: str) -> Mapping[str, Conversion]:
+        """Legacy id -> our conversion that is under way, converted, being taken back or taken back.
 
-        Those in a retriable state are not listed, nor what was undone and a person decided afterwards to
-        convert again: they are classified afresh.
+        Those that a plan starts afresh are not listed, nor what was undone and a person decided afterwards
+        to convert again: they are classified afresh.
         """
         ...
 
@@ -549,8 +353,8 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         plan's id.
 
         Its hash is that of what it buys (`planned_lines`), or that of the plan it `follows`. Add-ons get a
-        conversion of their own whose `base_id` is the subscription they travel with. A conversion in one of
-        `PLANNED_AFRESH_STATES` goes back to `planned`, as does one that was undone and is to be converted
+        conversion of their own whose `base_id` is the subscription they travel with. A conversion whose
+        state `starts_afresh` goes back to `planned`, as does one that was undone and is to be converted
         again by a person's later decision; any other keeps its state and its facts.
         """
         ...
@@ -597,20 +401,19 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
 
     async def advance(
         self,
-        conversion_id: int,
+        seen: Conversion,
         state: ConversionState,
         reason: str = "",
         *,
         at: datetime,
-        seen: ConversionState | None = None,
-        seen_plan: int | None = None,
         **facts: Any,
     ) -> Conversion:
         """Move a conversion to a state and keep the facts learnt (`migration_id`, `nce_subscription_id`,
         ...).
 
-        `seen` and `seen_plan` are the state and the plan in which the caller found it: raises `Overtaken`,
-        and changes nothing, when it is in others by now.
+        `seen` is the conversion as the caller looked at it: raises `Overtaken`, and changes nothing, when it
+        is in another state or another plan by now. Raises `ImpossibleMove` for a move that
+        `domain.conversion.MOVES` does not know.
         """
         ...
 
@@ -621,29 +424,31 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         """
         ...
 
-    # Commands: intention, send, answer ----------------------------------------------------------------------
+    def last_word(self, campaign: str, partner: str) -> AbstractAsyncContextManager[Ledger]:
+        """The ledger as it stands now, in one transaction that commits at its end.
 
-    async def intend(
-        self,
-        conversion_id: int,
-        kind: str,
-        payload: Mapping[str, Any],
-        *,
-        at: datetime,
-        seen: ConversionState | None = None,
-    ) -> Command:
-        """Commit the intention; returns the open one of this kind when it exists (same request id).
-
-        `seen` is the state in which the caller found the conversion: raises `Overtaken`, and intends nothing,
-        when it is in another by now.
+        Meanwhile nobody records an opt-out, a decision or an approval of the partner, a stop, a release or a
+        version of the campaign. Raises `Busy` when the locks or an answer take too long.
         """
         ...
 
-    async def open_command(self, conversion_id: int, kind: str) -> Command | None:
+    # Commands: intention, send, answer ----------------------------------------------------------------------
+
+    async def intend(
+        self, seen: Conversion, kind: CommandKind, payload: Mapping[str, Any], *, at: datetime
+    ) -> Command:
+        """Commit the intention; returns the open one of this kind when it exists (same request id).
+
+        Raises `Overtaken`, and intends nothing, when the conversion is in another state or plan by now than
+        the caller has `seen`.
+        """
+        ...
+
+    async def open_command(self, conversion_id: int, kind: CommandKind) -> Command | None:
         """The latest command of this kind that has no answer yet."""
         ...
 
-    async def last_sent_at(self, conversion_id: int, kind: str) -> datetime | None:
+    async def last_sent_at(self, conversion_id: int, kind: CommandKind) -> datetime | None:
         """When a command of this kind was last sent and not refused: it may have arrived. None: never."""
         ...
 
@@ -656,14 +461,14 @@ class Ledger(WaveLedger, UndoRecords, Protocol):
         command_id: int,
         *,
         at: datetime,
-        verdict: str,
+        outcome: CommandOutcome,
         status: int | None,
         code: int | None,
         correlation_id: str | None,
         body: Any,
     ) -> None:
-        """`verdict`: accepted, refused, lost (no answer arrived) or found (looked up afterwards)."""
-        ...  # fmt: skip
+        """Keep what became of it; an answer that comes after another one is kept too."""
+        ...
 
 
 class SingleWriter(Protocol):
@@ -674,18 +479,6 @@ class SingleWriter(Protocol):
         ...
 
 
-class Busy(Exception):
-    """Somebody else writes for this subscription right now."""
-
-
-class Overtaken(Exception):
-    """Somebody else has moved this conversion since it was looked at: what was decided then is void."""
-
-
-class AnsweredAlready(Overtaken, ValueError):
-    """Somebody else has settled what became of this command: it is never sent again."""
-
-
 class Enrolment(Protocol):
     """The part of the ledger that knows who takes part."""
 
@@ -694,68 +487,6 @@ class Enrolment(Protocol):
     async def partners(
         self, campaign: str, names: Collection[str] | None = None, outcomes: Collection[str] | None = None
     ) -> Sequence[Partner]: ...
-
-
-@dataclass(frozen=True)
-class KnownSubscription:
-    """One legacy subscription the ledger knows, with its conversion if it has one."""
-
-    line: KnownLine
-    conversion: Conversion | None = None
-
-
-@dataclass(frozen=True)
-class KnownHoldings:
-    """Everything the ledger knows of a partner that can be compared.
-
-    `placed`: ids of the NCE subscriptions and of the orders that any conversion of these customers made.
-    """
-
-    subscriptions: Sequence[KnownSubscription]
-    placed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class BatchReference:
-    """What the steps of a batch are started with."""
-
-    run_id: str
-    plan_id: int
-    batch_no: int
-
-
-@dataclass(frozen=True)
-class FindingChanges:
-    """What one comparison changed on record: the sentences of what is new, is back, and is gone."""
-
-    opened: tuple[str, ...] = ()
-    returned: tuple[str, ...] = ()
-    resolved: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ReconcileTally:
-    """What a run of `nce_reconcile` came to in one campaign.
-
-    `partners` are those it was to compare; `compared` wholly, `partly` all but something, `unread` not at
-    all, and the rest it never came to. `why_unread`: the first partners of which something was not compared,
-    each with the reason. `open`: findings that stand now, `opened` and so on what this run changed.
-    """
-
-    partners: int
-    compared: int = 0
-    partly: int = 0
-    unread: int = 0
-    why_unread: Sequence[tuple[str, str]] = ()
-    open: Mapping[FindingKind, int] = field(default_factory=dict)
-    opened: int = 0
-    returned: int = 0
-    resolved: int = 0
-    signals: CoverageSignals = field(default_factory=CoverageSignals)
-
-    @property
-    def not_reached(self) -> int:
-        return self.partners - self.compared - self.partly - self.unread
 
 
 class Findings(Protocol):

@@ -12,25 +12,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.conversion import RETRIABLE_STATES, ConversionState, Route
-from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.command import CommandKind
+from include.nce.domain.comparison import FindingChanges, KnownHoldings
+from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
+from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
 from include.nce.domain.partner import Partner
-from include.nce.domain.reconciliation import Discrepancy, Pair, Repair, compare
+from include.nce.domain.reconciliation import Discrepancy, KnownLine, Pair, Repair, compare
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
-from include.nce.steps.buy_nce import CHECKOUT, MIGRATION, LockLost
 from include.nce.steps.cancel_legacy import cancel_legacy
 from include.nce.steps.confirm_nce import confirm_nce, counterparts
-from include.nce.steps.ports import (
-    Busy,
-    Clock,
-    Conversion,
-    FindingChanges,
-    KnownHoldings,
-    KnownSubscription,
-    Overtaken,
-    PartnerCenter,
-    ReconcileLedger,
-)
+from include.nce.steps.ports import Clock, PartnerCenter, ReconcileLedger
+from include.nce.steps.sending import LockLost
 
 _ALIVE = (Status.ACTIVE, Status.PENDING)
 _EVERYBODYS = (FailureClass.WAIT, FailureClass.LOOK_FIRST, FailureClass.PROVIDER_ACTS)
@@ -153,10 +145,10 @@ async def _look(
 ) -> _Look:
     """Compare all lines, or those of some customers; a customer that cannot be read is not compared."""
     look = _Look()
-    of_customer: dict[str, list[KnownSubscription]] = {}
+    of_customer: dict[str, list[KnownLine]] = {}
     for subscription in known.subscriptions:
-        if customers is None or subscription.line.customer_id in customers:
-            of_customer.setdefault(subscription.line.customer_id, []).append(subscription)
+        if customers is None or subscription.customer_id in customers:
+            of_customer.setdefault(subscription.customer_id, []).append(subscription)
     for customer_id, lines in of_customer.items():
         try:
             held = await partner_center.subscriptions_of(customer_id)
@@ -175,11 +167,11 @@ def _leave_what_moved(look: _Look, before: KnownHoldings, after: KnownHoldings) 
 
     def standing(holdings: KnownHoldings) -> dict[str, object]:
         return {
-            each.line.legacy_id: each.conversion and (each.conversion.state, each.conversion.state_since_at)
+            each.legacy_id: each.conversion and (each.conversion.state, each.conversion.state_since_at)
             for each in holdings.subscriptions
         }
 
-    lines = [each.line for each in before.subscriptions]
+    lines = before.subscriptions
     then, now = standing(before), standing(after)
     bases = {line.base_id for line in lines if then[line.legacy_id] != now.get(line.legacy_id)}
     moved = {line.legacy_id for line in lines if line.base_id in bases}
@@ -194,14 +186,14 @@ def _leave_what_moved(look: _Look, before: KnownHoldings, after: KnownHoldings) 
 
 def _compare_customer(
     look: _Look,
-    lines: Sequence[KnownSubscription],
+    lines: Sequence[KnownLine],
     held: Sequence[Subscription],
     placed: frozenset[str],
     policy: Campaign,
     now_at: datetime,
 ) -> None:
     by_id = {s.subscription_id: s for s in held}
-    known = {each.line.legacy_id: each for each in lines}
+    known = {each.legacy_id: each for each in lines}
     doubtful = any(s.status is Status.OTHER and s.subscription_id not in known for s in held)
     loose = [s for s in held if _is_loose(s, placed)]
     nce_of = {
@@ -210,8 +202,8 @@ def _compare_customer(
     }
     bundles: dict[str, list[Pair]] = {}
     for each in lines:
-        pair = _pair(each, by_id, nce_of[each.line.legacy_id], loose, policy, doubtful=doubtful)
-        bundles.setdefault(each.line.base_id, []).append(pair)
+        pair = _pair(each, by_id, nce_of[each.legacy_id], loose, policy, doubtful=doubtful)
+        bundles.setdefault(each.base_id, []).append(pair)
     for bundle in bundles.values():
         result = compare(bundle, policy, now_at)
         look.discrepancies.extend(result.discrepancies)
@@ -221,7 +213,7 @@ def _compare_customer(
 
 
 def _behind(
-    known: Mapping[str, KnownSubscription],
+    known: Mapping[str, KnownLine],
     held: Mapping[str, Subscription],
     repairs: Sequence[tuple[str, Repair]],
 ) -> Iterator[_Behind]:
@@ -249,7 +241,7 @@ def _is_loose(held: Subscription, placed: frozenset[str]) -> bool:
 
 
 def _pair(
-    known: KnownSubscription,
+    known: KnownLine,
     held: Mapping[str, Subscription],
     nce: Subscription | None,
     loose: Sequence[Subscription],
@@ -257,7 +249,7 @@ def _pair(
     *,
     doubtful: bool,
 ) -> Pair:
-    line = known.line
+    line = known
     offer = policy.offer(line.offer_id)
     expected = line.expected_product_and_sku or (offer.product_and_sku if offer is not None else None)
     return Pair(
@@ -306,7 +298,7 @@ async def _repair(
 
 async def _mark(one: _Behind, ledger: ReconcileLedger, clock: Clock) -> None:
     """Write down what is so, as the only writer, and only if it is still as it was compared."""
-    kind = MIGRATION if one.known.route is Route.MIGRATE else CHECKOUT
+    kind = CommandKind.purchase(one.known.route)
     try:
         async with ledger.single_writer(one.known.customer_id, one.known.legacy_id, one.base.legacy_id):
             now = await ledger.conversion(one.known.conversion_id)
@@ -314,15 +306,13 @@ async def _mark(one: _Behind, ledger: ReconcileLedger, clock: Clock) -> None:
             sent = command is not None and command.sent
             if one.repair is Repair.NOTE_UNANSWERED and now.state is ConversionState.SENT and sent:
                 await ledger.advance(
-                    now.conversion_id, ConversionState.UNKNOWN,
+                    now, ConversionState.UNKNOWN,
                     "it was sent, and nobody waits for the answer any more", at=await clock.now(),
-                    seen=now.state,
                 )  # fmt: skip
-            elif one.repair is Repair.MARK_BY_OTHERS and now.state in RETRIABLE_STATES and not sent:
+            elif one.repair is Repair.MARK_BY_OTHERS and now.state.is_unsent and not sent:
                 await ledger.advance(
-                    now.conversion_id, ConversionState.BY_OTHERS,
+                    now, ConversionState.BY_OTHERS,
                     f"somebody else moved it to NCE subscription {one.successor_id}", at=await clock.now(),
-                    seen=now.state,
                 )  # fmt: skip
     except (Busy, Overtaken):
         # Whoever has it is at it right now.

@@ -16,8 +16,9 @@ from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.opt_out import OptOutRuling
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, ResellerLink
+from include.nce.domain.run import Run
 from include.nce.domain.subscription import Customer, Subscription
-from include.nce.steps.ports import Ledger, PartnerCenter, Run
+from include.nce.steps.ports import Ledger, PartnerCenter
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ async def judge(
         subscriptions=holdings.subscriptions,
         findings=findings,
         opt_outs=opt_outs,
-        done=await ledger.done(run.campaign, run.partner.partner),
+        conversions=await ledger.standing_conversions(run.campaign, run.partner.partner),
         first_seen_term_end_at=await ledger.first_seen_term_ends(run.campaign, run.partner.partner),
         partner_mpn_ids=holdings.mpn_ids(run.partner),
         confirmed=await ledger.confirmed_conversions(run.campaign, run.partner.partner),
@@ -85,7 +86,7 @@ async def _validate(survey: Survey, partner_center: PartnerCenter) -> dict[str, 
     answers = {}
     for verdict in candidates(survey):
         legacy = verdict.subscription
-        if legacy.subscription_id in survey.done:
+        if legacy.subscription_id in survey.conversions:
             continue
         request = ConversionRequest(
             legacy_id=legacy.subscription_id,

@@ -1,8 +1,7 @@
 """`undo_conversions`: the only place that reactivates legacy and cancels New Commerce, past the undo gate.
 
-Each write is an intention on record, one send, an answer on record, and a look whether it is really so. What
-was sent and not answered is looked up first, and sent again only with the same request id. Who does not hold
-the single-writer lock of the bundle sends nothing. Nothing here suspends legacy.
+Each write goes by `sending`, and a look follows whether it is really so. What was sent and not answered is
+looked up first, and sent again only with the same request id. Nothing here suspends legacy.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from include.nce.domain.cancellation import ENDED
-from include.nce.domain.conversion import PENDING_STATES, ConversionState
-from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterFault
+from include.nce.domain.command import Answered, CommandKind, CommandOutcome
+from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
+from include.nce.domain.errors import Busy, FailureClass, InputRefused, PartnerCenterFault
 from include.nce.domain.subscription import Status
 from include.nce.domain.undo import (
     NCE_GONE,
@@ -25,26 +25,13 @@ from include.nce.domain.undo import (
     hash_of,
     next_undo_step,
 )
-from include.nce.steps.buy_nce import refuse_without_lock
-from include.nce.steps.cancel_legacy import SUSPEND
+from include.nce.domain.undo_case import UndoMember, UndoPlan
 from include.nce.steps.plan_undo import approved_pairs, cases_of, read_pairs
-from include.nce.steps.ports import (
-    Answered,
-    Busy,
-    Clock,
-    Conversion,
-    Ledger,
-    Overtaken,
-    PartnerCenter,
-    SingleWriter,
-    UndoMember,
-    UndoPlan,
-)
+from include.nce.steps.ports import Clock, Ledger, PartnerCenter, SingleWriter
+from include.nce.steps.sending import Departure, Intent, note_sight, send
 
 Pause = Callable[[float], Awaitable[None]]
 
-REACTIVATE = "reactivate_legacy"
-CANCEL = "cancel_nce"
 PASSES = 5
 """How often bundles that only need a little time are taken up before the task ends without them."""
 SHORTEST_PAUSE_SECONDS = 2.0
@@ -168,10 +155,10 @@ async def _take_back(case_id: int, lines: Sequence[UndoLine], desk: _Desk, write
             await _move(case_id, case.state, f"Not confirmed yet: {_waits_for(ruling)}.", desk)
             return True
         tried.add(act)
-        await _begin(case_id, bundle, desk)
-        line = next(m.conversion for m in bundle if m.conversion.legacy_id == ruling.legacy_id)
+        begun = await _begin(case_id, bundle, desk)
+        line = next(one for one in begun if one.legacy_id == ruling.legacy_id)
         pair = next(pair for pair in pairs if pair.legacy_id == ruling.legacy_id)
-        refused = await _send(line, pair, ruling, desk, writer)
+        refused = await _send(case_id, line, pair, ruling, desk, writer)
 
 
 def _waits_for(ruling: UndoRuling) -> str:
@@ -198,7 +185,7 @@ def _drifted(
             return UndoRuling(
                 UndoWord.REFUSE, "it is not what was approved any more: start the undo again", legacy_id
             )
-        if member.conversion.state in PENDING_STATES:
+        if member.conversion.state.is_pending:
             return UndoRuling(
                 UndoWord.REFUSE, f"its conversion is {member.conversion.state.value}", legacy_id
             )
@@ -210,10 +197,10 @@ async def _suspension_under_way(bundle: Sequence[UndoMember], desk: _Desk) -> Un
     now_at = await desk.clock.now()
     for member in bundle:
         line = member.conversion
-        suspended_at = await desk.ledger.last_sent_at(line.conversion_id, SUSPEND)
+        suspended_at = await desk.ledger.last_sent_at(line.conversion_id, CommandKind.SUSPEND_LEGACY)
         if suspended_at is None or now_at >= suspended_at + SUSPENSION_SHOWS_WITHIN:
             continue
-        reactivated_at = await desk.ledger.last_sent_at(line.conversion_id, REACTIVATE)
+        reactivated_at = await desk.ledger.last_sent_at(line.conversion_id, CommandKind.REACTIVATE_LEGACY)
         if reactivated_at is None or reactivated_at < suspended_at:
             return UndoRuling(
                 UndoWord.WAIT,
@@ -224,14 +211,17 @@ async def _suspension_under_way(bundle: Sequence[UndoMember], desk: _Desk) -> Un
     return None
 
 
-async def _begin(case_id: int, bundle: Sequence[UndoMember], desk: _Desk) -> None:
+async def _begin(case_id: int, bundle: Sequence[UndoMember], desk: _Desk) -> list[Conversion]:
     """On record before the first send, so that no plan and no `cancel_legacy` touches it meanwhile."""
     reason = f"being undone, case {case_id}, approved by {desk.who}"
     if (await desk.ledger.undo_case(case_id)).state is not CaseState.UNDOING:
         await _move(case_id, CaseState.UNDOING, f"Approved by {desk.who}, under way.", desk)
-    for member in bundle:
-        if member.conversion.state not in (ConversionState.UNDOING, ConversionState.UNDONE):
-            await _advance(member.conversion, ConversionState.UNDOING, reason, desk)
+    return [
+        line
+        if line.state in (ConversionState.UNDOING, ConversionState.UNDONE)
+        else await _advance(line, ConversionState.UNDOING, reason, desk)
+        for line in (member.conversion for member in bundle)
+    ]
 
 
 async def _note_what_shows(
@@ -244,13 +234,15 @@ async def _note_what_shows(
         line = member.conversion
         legacy_active = pair.legacy is not None and pair.legacy.status is Status.ACTIVE
         nce_gone = pair.nce_id is not None and (pair.nce is None or pair.nce.status in NCE_GONE)
-        for shows, kind in ((legacy_active, REACTIVATE), (nce_gone, CANCEL)):
+        for shows, kind in (
+            (legacy_active, CommandKind.REACTIVATE_LEGACY),
+            (nce_gone, CommandKind.CANCEL_NCE),
+        ):
             command = await desk.ledger.open_command(line.conversion_id, kind) if shows else None
             if command is not None:
-                await desk.ledger.note_answer(
-                    command.command_id, at=await desk.clock.now(),
-                    verdict="found" if command.sent else "not_found",
-                    status=None, code=None, correlation_id=None, body={"shows": True, "sent": command.sent},
+                await note_sight(
+                    command, CommandOutcome.FOUND if command.sent else CommandOutcome.NOT_FOUND,
+                    {"shows": True, "sent": command.sent}, ledger=desk.ledger, clock=desk.clock,
                 )  # fmt: skip
         if legacy_active and nce_gone and line.state is not ConversionState.UNDONE:
             line = await _advance(
@@ -262,45 +254,36 @@ async def _note_what_shows(
 
 
 async def _send(
-    line: Conversion, pair: UndoPair, ruling: UndoRuling, desk: _Desk, writer: SingleWriter
+    case_id: int, line: Conversion, pair: UndoPair, ruling: UndoRuling, desk: _Desk, writer: SingleWriter
 ) -> str:
-    """Intention, one send, answer. Empty: look whether it is so; else why Partner Center refuses. Raises what
-    says nothing of this subscription, once it is on record."""
-    cancels = ruling.word is UndoWord.CANCEL
-    kind, target = (CANCEL, pair.nce_id) if cancels else (REACTIVATE, pair.legacy_id)
-    if target is None:
-        raise LookupError(f"no NCE subscription is known for {line.legacy_id}")
-    payload = {"legacy": line.legacy_id, "nce": pair.nce_id, "why": ruling.reason, "approved_by": desk.who}
-    await refuse_without_lock(writer, line.legacy_id)
-    command = await desk.ledger.intend(line.conversion_id, kind, payload, at=await desk.clock.now())
-    await desk.ledger.note_sending(command.command_id, at=await desk.clock.now())
-    await refuse_without_lock(writer, line.legacy_id)
-    fault: PartnerCenterFault | None = None
-    answered: Answered | None = None
-    try:
-        if ruling.word is UndoWord.CANCEL:
-            answered = await desk.partner_center.cancel_nce(
-                line.customer_id, target, request_id=command.request_id
-            )
-        else:
-            answered = await desk.partner_center.reactivate(
-                line.customer_id, target, request_id=command.request_id
-            )
-    except PartnerCenterFault as raised:
-        fault = raised
-    verdict = "accepted" if fault is None else "lost" if fault.leaves_effect_unknown else "refused"
-    told = answered or fault
-    await desk.ledger.note_answer(
-        command.command_id, at=await desk.clock.now(), verdict=verdict, status=told.status if told else None,
-        code=fault.code if fault else None, correlation_id=told.correlation_id if told else None,
-        body=told.body if told else None,
+    """Empty: look whether it is so; else why Partner Center refuses. Raises what says nothing of this
+    subscription, once it is on record."""
+    permit = ruling.permit
+
+    async def take_back(departure: Departure, _: Sequence[Conversion]) -> Answered:
+        if permit is not None:
+            return await desk.partner_center.cancel_nce(permit, departure=departure)
+        return await desk.partner_center.reactivate(line.customer_id, pair.legacy_id, departure=departure)
+
+    async def still_wanted(standing: Ledger) -> None:
+        if (await standing.undo_case(case_id)).state.is_closed:
+            raise Overtaken(f"undo case {case_id} was closed meanwhile")
+
+    sent = await send(
+        Intent(
+            [line],
+            CommandKind.REACTIVATE_LEGACY if permit is None else CommandKind.CANCEL_NCE,
+            {"legacy": line.legacy_id, "nce": pair.nce_id, "why": ruling.reason, "approved_by": desk.who},
+        ),
+        take_back, last_word=still_wanted, writer=writer, ledger=desk.ledger, clock=desk.clock,
     )  # fmt: skip
+    fault = sent.fault
     if fault is None:
         desk.accepted.add((ruling.word, ruling.legacy_id))
         return ""
-    if verdict == "lost":
+    if sent.outcome is CommandOutcome.LOST:
         return ""
-    if fault.failure_class in _NOT_ABOUT_IT:
+    if sent.outcome is None or fault.failure_class in _NOT_ABOUT_IT:
         raise fault
     return fault.sentence
 
@@ -355,9 +338,7 @@ async def _stop(
 
 async def _advance(line: Conversion, state: ConversionState, reason: str, desk: _Desk) -> Conversion:
     """Raises `Overtaken` when somebody else has moved it since this look: an orphan writes over nothing."""
-    return await desk.ledger.advance(
-        line.conversion_id, state, reason, at=await desk.clock.now(), seen=line.state
-    )
+    return await desk.ledger.advance(line, state, reason, at=await desk.clock.now())
 
 
 async def _move(case_id: int, state: CaseState, sentence: str, desk: _Desk) -> None:

@@ -12,6 +12,7 @@ from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid
 from tests.support.airflow_api import FakeAirflow
+from tests.support.scene import bring
 
 REFUSED = "There is no terminal to ask on, and nothing was started: agree with --yes.\n"
 
@@ -94,8 +95,8 @@ def test_what_is_bought_counts_as_a_cancellation_and_what_is_finished_as_nothing
         await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=AT)
         await ledger.record_verdicts(RUN, [due("a"), due("b")], [[guid("a"), guid("b")]], at=AT)
         first, second = await ledger.conversions(RUN)
-        await ledger.advance(first.conversion_id, ConversionState.COVERED, at=AT)
-        await ledger.advance(second.conversion_id, ConversionState.CONVERTED, at=AT)
+        await bring(ledger, first.conversion_id, ConversionState.COVERED, at=AT)
+        await bring(ledger, second.conversion_id, ConversionState.CONVERTED, at=AT)
 
     desk.ledger(set_scene)
     assert "This would do: 0 purchases, 1 cancellation, 1 partner." in desk.nce("backfill", "rossi").stdout

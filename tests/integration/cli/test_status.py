@@ -19,6 +19,7 @@ from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid, missing, partner
+from tests.support.scene import bring
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -101,8 +102,7 @@ def test_customers_that_opted_out_alone_are_counted(
 def test_a_subscription_that_is_converted_names_its_successor_after_the_reason(running_desk: Desk) -> None:
     async def convert(ledger: PostgresLedger) -> None:
         [line] = await ledger.conversions(RUN)
-        await ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=AT,
+        await bring(ledger, line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=AT,
             nce_subscription_id=guid("successor"),
         )  # fmt: skip
 

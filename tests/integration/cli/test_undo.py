@@ -12,12 +12,13 @@ import pytest
 from include.nce.cli.undo import UndoList
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.undo import CaseState, UndoCause
+from include.nce.domain.undo_case import UndoCase
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.orchestration.params import UndoConf
-from include.nce.steps.ports import UndoCase
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, CUSTOMER, LATER, RUN, due, guid
 from tests.support.airflow_api import FakeAirflow
+from tests.support.scene import bring
 
 UNTIL = LATER + timedelta(hours=168)
 
@@ -32,8 +33,7 @@ def sold(desk: Desk) -> Desk:
         await ledger.record_survey(RUN, [v.subscription for v in verdicts], [], at=AT)
         await ledger.record_verdicts(RUN, verdicts, [[guid("one"), guid("two")]], at=AT)
         for line in await ledger.conversions(RUN):
-            await ledger.advance(
-                line.conversion_id, ConversionState.CONVERTED, "NCE is active", at=LATER,
+            await bring(ledger, line.conversion_id, ConversionState.CONVERTED, "NCE is active", at=LATER,
                 nce_subscription_id=guid(f"nce of {line.legacy_id}"), undoable_until_at=UNTIL,
             )  # fmt: skip
 
@@ -180,7 +180,7 @@ def test_what_is_covered_twice_is_ended_by_the_next_run(sold: Desk) -> None:
 
     async def doubled(ledger: PostgresLedger) -> None:
         line = (await ledger.undo_members(2))[0].conversion
-        await ledger.advance(line.conversion_id, ConversionState.UNDOING, "COVERED TWICE", at=UNTIL)
+        await bring(ledger, line.conversion_id, ConversionState.UNDOING, "COVERED TWICE", at=UNTIL)
 
     sold.ledger(doubled)
     done = sold.nce("undo", "keep", "2", "--reason", "they stay", "--by", "dora")
@@ -192,8 +192,8 @@ def test_status_and_explain_tell_what_is_taken_back(sold: Desk) -> None:
 
     async def undone(ledger: PostgresLedger) -> None:
         for member in await ledger.undo_members(2):
-            await ledger.advance(
-                member.conversion.conversion_id, ConversionState.UNDONE, "undone, carla", at=UNTIL
+            await bring(
+                ledger, member.conversion.conversion_id, ConversionState.UNDONE, "undone, carla", at=UNTIL
             )
         await ledger.move_undo_case(2, CaseState.UNDONE, "Undone, approved by carla.", by="carla", at=UNTIL)
 

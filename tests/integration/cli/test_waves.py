@@ -13,6 +13,7 @@ from include.nce.domain.waves import Wave
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, campaign, due, guid, subscription
+from tests.support.scene import bring
 
 CUT_OVER = datetime(2022, 7, 11, tzinfo=timezone.utc)
 
@@ -37,7 +38,7 @@ def in_waves(desk: Desk, **waves: Any) -> None:
             ConversionState.WAITING,
         )
         for conversion, state in zip(await ledger.conversions(RUN), states, strict=True):
-            await ledger.advance(conversion.conversion_id, state, at=CUT_OVER)
+            await bring(ledger, conversion.conversion_id, state, at=CUT_OVER)
 
     desk.ledger(set_scene)
     desk.moves_to(CUT_OVER)
@@ -152,7 +153,7 @@ def test_a_release_says_what_it_accepts(desk: Desk) -> None:
         await ledger.open_run(RUN, CAMPAIGN, "rossi", "apply", at=AT)
         await ledger.record_verdicts(RUN, [due("one")], [[guid("one")]], at=AT)
         [one] = await ledger.conversions(RUN)
-        await ledger.advance(one.conversion_id, ConversionState.STRANDED, at=AT, nce_subscription_id="x")
+        await bring(ledger, one.conversion_id, ConversionState.STRANDED, at=AT, nce_subscription_id="x")
 
     desk.ledger(set_scene)
     desk.nce("campaign", "stop", "--reason", "look", "--by", "anna")

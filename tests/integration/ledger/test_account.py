@@ -12,6 +12,7 @@ from include.nce.ledger.account import Account
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.ledger.scene import AT, due, guid
 from tests.integration.ledger.test_reports import planned
+from tests.support.scene import intend
 
 PRODUCTION = Account.of(guid("provider"), rehearsal=False)
 REHEARSAL = Account.of(guid("provider"), rehearsal=True)
@@ -56,7 +57,7 @@ async def test_of_two_first_uses_at_once_one_is_refused(ledger_database):
 
 async def test_a_ledger_of_an_earlier_version_with_purchases_is_never_a_rehearsals(postgres_ledger):
     conversions = await planned(postgres_ledger, due("one"))
-    await postgres_ledger.intend(conversions[guid("one")], "create_migration", {"lines": []}, at=AT)
+    await intend(postgres_ledger, conversions[guid("one")], "create_migration", {"lines": []}, at=AT)
     with pytest.raises(InputRefused, match="commands on record"):
         await postgres_ledger.claim(REHEARSAL)
     assert await postgres_ledger.account() is None

@@ -10,14 +10,15 @@ import pytest
 
 from include.nce.domain.approval import Approval, ApprovalWord, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
-from include.nce.domain.conversion import ConversionState
-from include.nce.domain.errors import InputRefused
+from include.nce.domain.command import AnsweredAlready, CommandKind
+from include.nce.domain.conversion import ConversionState, Overtaken
+from include.nce.domain.errors import Busy, InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.domain.subscription import Customer
 from include.nce.ledger.runs import WatchFacts
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import AnsweredAlready, Busy, Ledger, Overtaken
+from include.nce.steps.ports import Ledger
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import (
     AT,
@@ -33,6 +34,7 @@ from tests.integration.ledger.scene import (
     subscription,
 )
 from tests.support.fake_ledger import FakeLedger
+from tests.support.scene import bring, intend
 
 
 @pytest.fixture(params=["fake", "postgres"])
@@ -251,7 +253,7 @@ async def test_another_partners_plan_meets_the_same_conversion(ledger):
 
 async def test_a_conversion_under_way_keeps_state_and_terms_in_a_new_plan(ledger):
     number = await one_conversion(ledger)
-    before = await ledger.advance(number, ConversionState.ACCEPTED, at=AT, migration_id="m1")
+    before = await bring(ledger, number, ConversionState.ACCEPTED, at=AT, migration_id="m1")
     await planned(ledger, due("one", seats=99, term="P3Y"))
     assert await ledger.conversion(number) == before
 
@@ -259,7 +261,7 @@ async def test_a_conversion_under_way_keeps_state_and_terms_in_a_new_plan(ledger
 @pytest.mark.parametrize("state", [ConversionState.REFUSED, ConversionState.FAILED, ConversionState.HELD])
 async def test_a_conversion_that_may_be_retried_starts_afresh_in_a_new_plan(ledger, state):
     number = await one_conversion(ledger)
-    before = await ledger.advance(number, state, "no", at=AT, migration_id="m1", cart_id="c1")
+    before = await bring(ledger, number, state, "no", at=AT, migration_id="m1", cart_id="c1")
     await planned(ledger, due("one", seats=7))
     after = await ledger.conversion(number)
     assert (after.state, after.seats, after.migration_id, after.cart_id) == (
@@ -270,9 +272,9 @@ async def test_a_conversion_that_may_be_retried_starts_afresh_in_a_new_plan(ledg
 
 async def test_a_conversion_with_a_send_in_doubt_is_not_started_afresh(ledger):
     number = await one_conversion(ledger)
-    command = await ledger.intend(number, "create_migration", {}, at=AT)
+    command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {}, at=AT)
     await ledger.note_sending(command.command_id, at=AT)
-    before = await ledger.advance(number, ConversionState.WAITING, "throttled", at=AT)
+    before = await bring(ledger, number, ConversionState.WAITING, "throttled", at=AT)
     await planned(ledger, due("one", seats=7))
     assert await ledger.conversion(number) == before
 
@@ -308,13 +310,13 @@ async def test_the_latest_plan_of_a_run_is_found(ledger):
 )
 async def test_a_class_is_what_the_conversion_came_to(ledger, state, klass):
     number = await one_conversion(ledger)
-    await ledger.advance(number, state, at=AT)
+    await bring(ledger, number, state, at=AT)
     assert await ledger.effective_classes(RUN) == {guid("one"): klass}
 
 
 async def test_a_line_that_is_not_converted_now_keeps_the_plans_class(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.REFUSED, at=AT)
+    await bring(ledger, number, ConversionState.REFUSED, at=AT)
     await planned(ledger, Verdict(subscription("one"), SubscriptionClass.HELD, "MPA is missing."))
     await ledger.record_verdicts(
         RUN, [Verdict(subscription("one"), SubscriptionClass.EXEMPT, "Education.")], [], at=AT
@@ -324,19 +326,19 @@ async def test_a_line_that_is_not_converted_now_keeps_the_plans_class(ledger):
 
 async def test_a_plan_without_batches_still_follows_what_is_under_way(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.ACCEPTED, at=AT)
+    await bring(ledger, number, ConversionState.ACCEPTED, at=AT)
     await ledger.record_verdicts(RUN, [due("one")], [], at=AT)
-    await ledger.advance(number, ConversionState.CONVERTED, at=LATER)
+    await bring(ledger, number, ConversionState.CONVERTED, at=LATER)
     assert await ledger.effective_classes(RUN) == {guid("one"): SubscriptionClass.CONVERTED}
 
 
 async def test_done_tells_what_is_finished_and_what_is_under_way(ledger):
     await planned(ledger, due("a"), due("b"), due("c"), due("d"))
     ids = {c.legacy_id: c.conversion_id for c in await ledger.conversions(RUN)}
-    await ledger.advance(ids[guid("a")], ConversionState.CONVERTED, "done", at=AT, nce_subscription_id="n1")
-    await ledger.advance(ids[guid("b")], ConversionState.STRANDED, "bought", at=AT)
-    await ledger.advance(ids[guid("c")], ConversionState.REFUSED, "no", at=AT)
-    done = await ledger.done(CAMPAIGN, "rossi")
+    await bring(ledger, ids[guid("a")], ConversionState.CONVERTED, "done", at=AT, nce_subscription_id="n1")
+    await bring(ledger, ids[guid("b")], ConversionState.STRANDED, "bought", at=AT)
+    await bring(ledger, ids[guid("c")], ConversionState.REFUSED, "no", at=AT)
+    done = await ledger.standing_conversions(CAMPAIGN, "rossi")
     assert {legacy_id: (d.state, d.nce_subscription_id, d.base_id) for legacy_id, d in done.items()} == {
         guid("a"): (SubscriptionClass.CONVERTED, "n1", guid("a")),
         guid("b"): (SubscriptionClass.DUE, None, guid("b")),
@@ -344,11 +346,11 @@ async def test_done_tells_what_is_finished_and_what_is_under_way(ledger):
 
 
 async def test_what_another_partner_converted_is_done_for_whoever_holds_it(ledger):
-    await ledger.advance(await one_conversion(ledger), ConversionState.CONVERTED, at=AT)
-    assert await ledger.done(CAMPAIGN, "verdi") == {}
+    await bring(ledger, await one_conversion(ledger), ConversionState.CONVERTED, at=AT)
+    assert await ledger.standing_conversions(CAMPAIGN, "verdi") == {}
     await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
     await ledger.record_survey("verdis", [subscription("one")], [], at=AT)
-    assert set(await ledger.done(CAMPAIGN, "verdi")) == {guid("one")}
+    assert set(await ledger.standing_conversions(CAMPAIGN, "verdi")) == {guid("one")}
 
 
 async def decide(ledger: Ledger, kind: DecisionKind) -> None:
@@ -372,38 +374,38 @@ async def test_a_decision_about_a_subscription_nobody_has_seen_is_refused(ledger
 
 async def test_a_state_keeps_the_moment_it_was_reached(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.ACCEPTED, "migrating", at=AT)
-    after = await ledger.advance(number, ConversionState.ACCEPTED, "still migrating", at=LATER)
+    await bring(ledger, number, ConversionState.ACCEPTED, "migrating", at=AT)
+    after = await bring(ledger, number, ConversionState.ACCEPTED, "still migrating", at=LATER)
     assert (after.state_since_at, after.reason) == (AT, "still migrating")
 
 
 async def test_a_wait_ends_with_its_state(ledger):
     number = await one_conversion(ledger)
-    waiting = await ledger.advance(number, ConversionState.WAITING, at=AT, not_before_at=LATER)
+    waiting = await bring(ledger, number, ConversionState.WAITING, at=AT, not_before_at=LATER)
     assert waiting.not_before_at == LATER
-    assert (await ledger.advance(number, ConversionState.SENT, at=AT)).not_before_at is None
+    assert (await bring(ledger, number, ConversionState.SENT, at=AT)).not_before_at is None
 
 
 async def test_a_fact_nobody_knows_is_a_mistake(ledger):
     with pytest.raises(TypeError, match="legacy_id"):
-        await ledger.advance(await one_conversion(ledger), ConversionState.SENT, at=AT, legacy_id="x")
+        await bring(ledger, await one_conversion(ledger), ConversionState.SENT, at=AT, legacy_id="x")
 
 
 async def test_an_intention_without_an_answer_is_the_same_intention(ledger):
     number = await one_conversion(ledger)
-    first = await ledger.intend(number, "create_migration", {"seats": 5}, at=AT)
+    first = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 5}, at=AT)
     await ledger.note_sending(first.command_id, at=AT)
-    second = await ledger.intend(number, "create_migration", {"seats": 6}, at=LATER)
+    second = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 6}, at=LATER)
     assert (second.request_id, second.payload, second.sent) == (first.request_id, {"seats": 5}, True)
 
 
 async def test_who_was_overtaken_intends_nothing(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.CONVERTED, at=AT)
+    await bring(ledger, number, ConversionState.CONVERTED, at=AT)
     with pytest.raises(Overtaken):
-        await ledger.intend(number, "suspend_legacy", {}, at=LATER, seen=ConversionState.COVERED)
-    assert await ledger.open_command(number, "suspend_legacy") is None
-    await ledger.intend(number, "suspend_legacy", {}, at=LATER, seen=ConversionState.CONVERTED)
+        await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=LATER, seen=ConversionState.COVERED)
+    assert await ledger.open_command(number, CommandKind.SUSPEND_LEGACY) is None
+    await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=LATER, seen=ConversionState.CONVERTED)
 
 
 async def answer(ledger: Ledger, command_id: int, verdict: str) -> None:
@@ -414,11 +416,16 @@ async def answer(ledger: Ledger, command_id: int, verdict: str) -> None:
 
 async def test_who_was_overtaken_changes_nothing(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.SENT, at=AT, seen=ConversionState.PLANNED)
+    await bring(ledger, number, ConversionState.SENT, at=AT, seen=ConversionState.PLANNED)
     before = await ledger.conversion(number)
     with pytest.raises(Overtaken):
-        await ledger.advance(
-            number, ConversionState.REFUSED, "an orphan's word", at=LATER, seen=ConversionState.PLANNED
+        await bring(
+            ledger,
+            number,
+            ConversionState.REFUSED,
+            "an orphan's word",
+            at=LATER,
+            seen=ConversionState.PLANNED,
         )
     assert await ledger.conversion(number) == before
 
@@ -430,33 +437,33 @@ async def test_what_was_decided_by_a_plan_says_nothing_once_there_is_another(led
     anew = await ledger.conversion(number)
     assert (anew.state, anew.plan_id != before.plan_id) == (before.state, True)
     with pytest.raises(Overtaken):
-        await ledger.advance(
-            number, ConversionState.SENT, at=LATER, seen=before.state, seen_plan=before.plan_id
+        await bring(
+            ledger, number, ConversionState.SENT, at=LATER, seen=before.state, seen_plan=before.plan_id
         )
     assert await ledger.conversion(number) == anew
-    await ledger.advance(number, ConversionState.SENT, at=LATER, seen=anew.state, seen_plan=anew.plan_id)
+    await bring(ledger, number, ConversionState.SENT, at=LATER, seen=anew.state, seen_plan=anew.plan_id)
 
 
 async def test_a_lost_answer_leaves_the_command_open(ledger):
     number = await one_conversion(ledger)
-    command = await ledger.intend(number, "create_migration", {}, at=AT)
+    command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {}, at=AT)
     await ledger.note_sending(command.command_id, at=AT)
     await answer(ledger, command.command_id, "lost")
-    assert await ledger.open_command(number, "create_migration") == replace(command, sent=True)
+    assert await ledger.open_command(number, CommandKind.CREATE_MIGRATION) == replace(command, sent=True)
 
 
 @pytest.mark.parametrize("verdict", ["accepted", "refused", "found", "not_found"])
 async def test_an_answer_closes_the_command(ledger, verdict):
     number = await one_conversion(ledger)
-    command = await ledger.intend(number, "create_migration", {}, at=AT)
+    command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {}, at=AT)
     await answer(ledger, command.command_id, verdict)
-    assert await ledger.open_command(number, "create_migration") is None
-    again = await ledger.intend(number, "create_migration", {}, at=LATER)
+    assert await ledger.open_command(number, CommandKind.CREATE_MIGRATION) is None
+    again = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {}, at=LATER)
     assert again.request_id != command.request_id
 
 
 async def test_an_answered_command_is_never_sent_again(ledger):
-    command = await ledger.intend(await one_conversion(ledger), "create_migration", {}, at=AT)
+    command = await intend(ledger, await one_conversion(ledger), CommandKind.CREATE_MIGRATION, {}, at=AT)
     await answer(ledger, command.command_id, "accepted")
     await answer(ledger, command.command_id, "lost")
     with pytest.raises(AnsweredAlready, match="answered"):
@@ -465,23 +472,23 @@ async def test_an_answered_command_is_never_sent_again(ledger):
 
 async def test_the_last_sending_counts_until_it_is_refused(ledger):
     number = await one_conversion(ledger)
-    assert await ledger.last_sent_at(number, "suspend_legacy") is None
-    first = await ledger.intend(number, "suspend_legacy", {}, at=AT)
-    assert await ledger.last_sent_at(number, "suspend_legacy") is None
+    assert await ledger.last_sent_at(number, CommandKind.SUSPEND_LEGACY) is None
+    first = await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=AT)
+    assert await ledger.last_sent_at(number, CommandKind.SUSPEND_LEGACY) is None
     await ledger.note_sending(first.command_id, at=AT)
     await answer(ledger, first.command_id, "accepted")
-    second = await ledger.intend(number, "suspend_legacy", {}, at=LATER)
+    second = await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=LATER)
     await ledger.note_sending(second.command_id, at=LATER)
-    assert await ledger.last_sent_at(number, "suspend_legacy") == LATER
+    assert await ledger.last_sent_at(number, CommandKind.SUSPEND_LEGACY) == LATER
     await answer(ledger, second.command_id, "refused")
-    assert await ledger.last_sent_at(number, "suspend_legacy") == AT
-    assert await ledger.last_sent_at(number, "reactivate_legacy") is None
+    assert await ledger.last_sent_at(number, CommandKind.SUSPEND_LEGACY) == AT
+    assert await ledger.last_sent_at(number, CommandKind.REACTIVATE_LEGACY) is None
 
 
 async def test_commands_of_two_kinds_do_not_mix(ledger):
     number = await one_conversion(ledger)
-    await ledger.intend(number, "create_cart", {}, at=AT)
-    assert await ledger.open_command(number, "check_out") is None
+    await intend(ledger, number, CommandKind.CHECK_OUT, {}, at=AT)
+    assert await ledger.open_command(number, CommandKind.CHECK_OUT) is None
 
 
 async def test_only_one_writes_for_a_subscription(ledger):
@@ -528,14 +535,14 @@ async def test_a_conversion_knows_the_plan_whose_terms_it_has(ledger):
     conversion = (await ledger.conversions(RUN))[0]
     assert conversion.plan_id == first
     second = await planned(ledger, due("one"))
-    await ledger.advance(conversion.conversion_id, ConversionState.ACCEPTED, at=AT)
+    await bring(ledger, conversion.conversion_id, ConversionState.ACCEPTED, at=AT)
     await planned(ledger, due("one"))
     assert (await ledger.conversion(conversion.conversion_id)).plan_id == second
 
 
 async def test_a_drifted_conversion_starts_afresh_with_the_next_plan(ledger):
     number = await one_conversion(ledger)
-    await ledger.advance(number, ConversionState.DRIFTED, "seats 10, now 12", at=AT)
+    await bring(ledger, number, ConversionState.DRIFTED, "seats 10, now 12", at=AT)
     await planned(ledger, due("one"))
     assert (await ledger.conversion(number)).state is ConversionState.PLANNED
 

@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import event
 
 from include.nce.domain.approval import Approval, ApprovalWord
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
@@ -41,6 +42,7 @@ from tests.integration.ledger.scene import (
     subscription,
 )
 from tests.integration.ledger.test_undo_contract import line as undo_line
+from tests.support.scene import bring, intend
 
 HOSTILE = '<script>alert("x")</script>'
 FORMULA = "=cmd|'/c calc'!A1"
@@ -67,23 +69,22 @@ async def tell(ledger: PostgresLedger) -> None:
     await ledger.record_verdicts(RUN, [due("one")], [[guid("one")]], at=AT)
     (conversion,) = await ledger.conversions(RUN)
     number = conversion.conversion_id
-    command = await ledger.intend(number, "create_migration", {"seats": 6}, at=LATER)
+    command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 6}, at=LATER)
     await ledger.note_sending(command.command_id, at=LATER)
     await ledger.note_answer(
-        command.command_id, at=LATER, verdict="lost", status=504, code=None, correlation_id="corr-1",
+        command.command_id, at=LATER, outcome=CommandOutcome.LOST, status=504, code=None, correlation_id="corr-1",
         body="<html>gateway\u202e</html>",
     )  # fmt: skip
     await ledger.note_answer(
         command.command_id,
         at=LATER,
-        verdict="found",
+        outcome=CommandOutcome.FOUND,
         status=None,
         code=None,
         correlation_id=None,
         body=ANSWER,
     )
-    await ledger.advance(
-        number, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=MUCH_LATER,
+    await bring(ledger, number, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=MUCH_LATER,
         nce_subscription_id=guid("nce"), migration_id="m-1",
     )  # fmt: skip
     await ledger.record_survey(RUN, [replace(legacy, status=Status.SUSPENDED), nce], [], at=MUCH_LATER)
@@ -338,8 +339,7 @@ async def approve_and_undo(ledger: PostgresLedger) -> None:
     word = Approval(plan.hash, ApprovalWord.APPROVED, "carla", AT)
     await ledger.record_approval(CAMPAIGN, "rossi", word)
     for line in await ledger.conversions(RUN):
-        await ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, "NCE is active", at=LATER,
+        await bring(ledger, line.conversion_id, ConversionState.CONVERTED, "NCE is active", at=LATER,
             nce_subscription_id=guid(f"nce of {line.legacy_id}"),
         )  # fmt: skip
     await ledger.open_undo_case(

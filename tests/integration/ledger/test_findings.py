@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from include.nce.domain.brake import CoverageSignals
 from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.command import CommandKind, CommandOutcome
+from include.nce.domain.comparison import FindingChanges
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.readiness import Owner
 from include.nce.domain.reconciliation import CoverageGap, Discrepancy, FindingKind, Severity
+from include.nce.domain.run import BatchReference
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.ledger.ledger import PostgresLedger
-from include.nce.steps.ports import BatchReference, CoverageSignals, FindingChanges, ReconcileLedger
+from include.nce.steps.ports import ReconcileLedger
 from tests.integration.ledger.scene import (
     AT,
     CAMPAIGN,
@@ -29,6 +33,7 @@ from tests.integration.ledger.scene import (
 )
 from tests.integration.ledger.test_contract import ledger as ledger
 from tests.support.fake_ledger import FakeLedger
+from tests.support.scene import bring, intend
 
 K, G, S = FindingKind, CoverageGap, ConversionState
 
@@ -92,8 +97,15 @@ class TestWhatIsCompared:
 
     async def test_a_conversion_is_known_with_how_far_it_is(self, ledger):
         number = await one_conversion(ledger)
-        await ledger.advance(
-            number, S.COVERED, "active", at=LATER, migration_id="m1", nce_subscription_id="n1", order_id="o1"
+        await bring(
+            ledger,
+            number,
+            S.COVERED,
+            "active",
+            at=LATER,
+            migration_id="m1",
+            nce_subscription_id="n1",
+            order_id="o1",
         )
         known = await ledger.known_holdings(CAMPAIGN, "rossi")
         (line,) = known.subscriptions
@@ -107,12 +119,12 @@ class TestWhatIsCompared:
         assert known.placed == {"n1", "o1"}
 
     async def test_its_class_is_what_the_conversion_came_to(self, ledger):
-        await ledger.advance(await one_conversion(ledger), S.REFUSED, "no", at=AT)
+        await bring(ledger, await one_conversion(ledger), S.REFUSED, "no", at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
         assert known.line.klass is SubscriptionClass.FAILED
 
     async def test_a_plan_without_it_lets_the_plans_class_stand(self, ledger):
-        await ledger.advance(await one_conversion(ledger), S.REFUSED, "no", at=AT)
+        await bring(ledger, await one_conversion(ledger), S.REFUSED, "no", at=AT)
         held = due("one", klass=SubscriptionClass.HELD)
         await ledger.record_verdicts(RUN, [held], [], at=LATER)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
@@ -123,7 +135,7 @@ class TestWhatIsCompared:
             RUN, [due("one"), due("add-on", travels_with="one")], [[guid("one")]], at=AT
         )
         base, _ = await ledger.conversions(RUN)
-        command = await ledger.intend(base.conversion_id, "create_migration", {}, at=AT)
+        command = await intend(ledger, base.conversion_id, CommandKind.CREATE_MIGRATION, {}, at=AT)
 
         async def sent_at() -> set[Any]:
             known = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
@@ -135,7 +147,7 @@ class TestWhatIsCompared:
         await ledger.note_answer(
             command.command_id,
             at=LATER,
-            verdict="lost",
+            outcome=CommandOutcome.LOST,
             status=None,
             code=None,
             correlation_id=None,
@@ -145,7 +157,7 @@ class TestWhatIsCompared:
         await ledger.note_answer(
             command.command_id,
             at=LATER,
-            verdict="found",
+            outcome=CommandOutcome.FOUND,
             status=None,
             code=None,
             correlation_id=None,
@@ -154,14 +166,14 @@ class TestWhatIsCompared:
         assert await sent_at() == {None}
 
     async def test_a_suspension_without_an_answer_is_no_purchase_in_doubt(self, ledger):
-        command = await ledger.intend(await one_conversion(ledger), "suspend_legacy", {}, at=AT)
+        command = await intend(ledger, await one_conversion(ledger), CommandKind.SUSPEND_LEGACY, {}, at=AT)
         await ledger.note_sending(command.command_id, at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
         assert known.line.conversion.unanswered_at is None
 
     async def test_what_another_partner_converted_is_compared_there_and_has_its_place_here(self, ledger):
         number = await one_conversion(ledger)
-        await ledger.advance(number, S.CONVERTED, at=AT, nce_subscription_id="n1")
+        await bring(ledger, number, S.CONVERTED, at=AT, nce_subscription_id="n1")
         await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
         await ledger.record_survey("verdis", [subscription("one"), subscription("two")], [], at=AT)
         known = await ledger.known_holdings(CAMPAIGN, "verdi")

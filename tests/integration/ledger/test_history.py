@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import StatementError
 
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
@@ -35,6 +36,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
+from tests.support.scene import bring, intend
 
 
 async def rows(ledger: PostgresLedger, row: type) -> list:
@@ -86,8 +88,13 @@ async def test_a_step_that_runs_twice_leaves_one_trace(postgres_ledger):
     await postgres_ledger.record_verdicts(RUN, [due("a")], [[guid("a")]], at=AT)
     (conversion,) = await postgres_ledger.conversions(RUN)
     for at in (AT, LATER):
-        await postgres_ledger.advance(
-            conversion.conversion_id, ConversionState.ACCEPTED, "migrating", at=at, migration_id="m1"
+        await bring(
+            postgres_ledger,
+            conversion.conversion_id,
+            ConversionState.ACCEPTED,
+            "migrating",
+            at=at,
+            migration_id="m1",
         )
     history = await rows(postgres_ledger, ConversionHistoryRow)
     assert [(h.state.value, h.facts.get("migration_id")) for h in history] == [
@@ -121,9 +128,15 @@ async def test_a_survey_keeps_the_latest_facts_of_each_subscription(postgres_led
 async def test_any_answer_is_kept_also_one_nobody_can_read(postgres_ledger, body, kept):
     await postgres_ledger.record_verdicts(RUN, [due("a")], [[guid("a")]], at=AT)
     (conversion,) = await postgres_ledger.conversions(RUN)
-    command = await postgres_ledger.intend(conversion.conversion_id, "create_migration", {}, at=AT)
+    command = await intend(postgres_ledger, conversion.conversion_id, CommandKind.CREATE_MIGRATION, {}, at=AT)
     await postgres_ledger.note_answer(
-        command.command_id, at=AT, verdict="refused", status=500, code=None, correlation_id="c", body=body
+        command.command_id,
+        at=AT,
+        outcome=CommandOutcome.REFUSED,
+        status=500,
+        code=None,
+        correlation_id="c",
+        body=body,
     )
     (event,) = await rows(postgres_ledger, CommandEventRow)
     assert event.body == kept

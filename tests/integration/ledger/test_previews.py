@@ -12,6 +12,7 @@ from include.nce.domain.conversion import ConversionState
 from include.nce.domain.preview import Preview
 from include.nce.ledger.ledger import PostgresLedger
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due
+from tests.support.scene import bring
 
 S, C = ConversionState, SubscriptionClass
 NOW = datetime(2022, 7, 12, tzinfo=timezone.utc)
@@ -55,7 +56,7 @@ async def test_a_due_line_counts_by_what_became_of_it(
     postgres_ledger: PostgresLedger, state: ConversionState, purchases: int, cancellations: int
 ) -> None:
     [number] = (await planned(postgres_ledger, due("one"))).values()
-    await postgres_ledger.advance(number, state, at=AT)
+    await bring(postgres_ledger, number, state, at=AT)
     assert await preview(postgres_ledger) == Preview(purchases, cancellations, 1)
 
 
@@ -86,7 +87,7 @@ async def test_only_the_latest_plan_speaks(postgres_ledger: PostgresLedger) -> N
 async def test_a_dry_run_after_the_purchase_does_not_count_it_again(postgres_ledger: PostgresLedger) -> None:
     """A dry run opens no conversions; whether a line is bought is asked of the subscription's own."""
     [number] = (await planned(postgres_ledger, due("one"))).values()
-    await postgres_ledger.advance(number, S.CONVERTED, at=AT)
+    await bring(postgres_ledger, number, S.CONVERTED, at=AT)
     await postgres_ledger.record_verdicts(RUN, [due("one")], [], at=AT)
     assert await preview(postgres_ledger) == Preview(0, 0, 1)
 

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.ledger.tables import DecisionKind, Evidence, FreeText, Table
 from tests.integration.ledger.scene import AT, CAMPAIGN, LATER, RUN, due, guid, subscription
 from tests.integration.ledger.test_reports import planned
+from tests.support.scene import bring, intend
 
 CANARIES = (
     "ludovica.canary@rifugi.example",
@@ -55,12 +57,18 @@ async def test_nothing_personal_reaches_the_database(postgres_ledger, ledger_dat
     await ledger.record_decision(
         CAMPAIGN, "rossi", guid("one"), DecisionKind.CONFIRM_CONVERSION, decided_by="otto", reason=SAID, at=AT
     )
-    command = await ledger.intend(conversion, "create_migration", {"lines": []}, at=AT)
+    command = await intend(ledger, conversion, CommandKind.CREATE_MIGRATION, {"lines": []}, at=AT)
     for body in (ANSWER, str(ANSWER), f'{{"lastName": "{CANARIES[3]}", "email": "{CANARIES[0]}', None):
         await ledger.note_answer(
-            command.command_id, at=AT, verdict="lost", status=500, code=None, correlation_id=None, body=body
+            command.command_id,
+            at=AT,
+            outcome=CommandOutcome.LOST,
+            status=500,
+            code=None,
+            correlation_id=None,
+            body=body,
         )
-    told = await ledger.advance(conversion, ConversionState.REFUSED, SAID, at=AT)
+    told = await bring(ledger, conversion, ConversionState.REFUSED, SAID, at=AT)
     await ledger.close_run(RUN, "failed", SAID, at=AT)
     kept = dump(ledger_database)
     assert [canary for canary in CANARIES[:3] if canary in kept] == []
@@ -76,7 +84,7 @@ async def test_the_same_sentence_again_is_the_same_as_before(postgres_ledger):
     for at in (AT, LATER):
         await postgres_ledger.record_finding(RUN, finding, at=at)
         await postgres_ledger.close_run(RUN, "failed", SAID, at=at)
-        await postgres_ledger.advance(conversion, ConversionState.REFUSED, SAID, at=at)
+        await bring(postgres_ledger, conversion, ConversionState.REFUSED, SAID, at=at)
     entries = await postgres_ledger.explain(CAMPAIGN, "rossi")
     assert [e.kind for e in entries if e.kind == "check"] == ["check"]
     assert len([e for e in entries if "closed" in e.sentence]) == 1

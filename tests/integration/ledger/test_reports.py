@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from include.nce.domain.classification import SubscriptionClass, Verdict
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
@@ -28,6 +29,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
+from tests.support.scene import bring, intend
 
 
 async def planned(ledger: PostgresLedger, *verdicts: Verdict, run_id: str = RUN) -> dict[str, int]:
@@ -144,11 +146,11 @@ async def test_a_status_of_one_partner_counts_only_that_one(postgres_ledger):
 
 async def test_the_class_of_a_subscription_is_what_its_conversion_came_to(postgres_ledger):
     ids = await planned(postgres_ledger, due("a"), due("b"), due("c"))
-    await postgres_ledger.advance(
-        ids[guid("a")], ConversionState.CONVERTED, "done", at=LATER, nce_subscription_id="n1"
+    await bring(
+        postgres_ledger, ids[guid("a")], ConversionState.CONVERTED, "done", at=LATER, nce_subscription_id="n1"
     )
-    await postgres_ledger.advance(ids[guid("b")], ConversionState.REFUSED, "code 5", at=LATER)
-    await postgres_ledger.advance(ids[guid("c")], ConversionState.ACCEPTED, "migrating", at=LATER)
+    await bring(postgres_ledger, ids[guid("b")], ConversionState.REFUSED, "code 5", at=LATER)
+    await bring(postgres_ledger, ids[guid("c")], ConversionState.ACCEPTED, "migrating", at=LATER)
     (rossi,) = (await postgres_ledger.status(CAMPAIGN, "rossi", with_subscriptions=True)).partners
     assert [
         (s.klass.value, s.reason, s.owner.value, s.nce_subscription, s.conversion_state.value)
@@ -216,13 +218,13 @@ async def tell_a_story(ledger: PostgresLedger) -> str:
         RUN, [due("one"), due("two")], [[guid("one"), guid("two")]], at=next(minutes)
     )
     number = (await ledger.conversions(RUN))[0].conversion_id
-    command = await ledger.intend(number, "create_migration", {"seats": 5}, at=next(minutes))
+    command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 5}, at=next(minutes))
     await ledger.note_sending(command.command_id, at=next(minutes))
     await ledger.note_answer(
-        command.command_id, at=next(minutes), verdict="refused", status=400, code=2001, correlation_id="corr",
+        command.command_id, at=next(minutes), outcome=CommandOutcome.REFUSED, status=400, code=2001, correlation_id="corr",
         body={"code": 2001},
     )  # fmt: skip
-    await ledger.advance(number, ConversionState.REFUSED, "code 2001", at=next(minutes))
+    await bring(ledger, number, ConversionState.REFUSED, "code 2001", at=next(minutes))
     await ledger.close_run(RUN, "failed", "1 failed.", at=next(minutes))
     return command.request_id
 

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.errors import InputRefused
 from include.nce.ledger import migrate, roles
 from include.nce.ledger.ledger import PostgresLedger
@@ -22,6 +23,7 @@ from include.nce.ledger.tables import CHANGING, HISTORY, PASSING, SCHEMA_REVISIO
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import AT, RUN, due, guid
 from tests.support.database import Roles
+from tests.support.scene import intend
 
 TABLES = sorted(table.name for table in Table.metadata.tables.values())
 GROWING = sorted(row.__tablename__ for row in HISTORY)
@@ -185,13 +187,19 @@ async def test_a_commands_state_is_its_latest_event(ledger_database, application
         await set_scene(ledger)
         await ledger.record_verdicts(RUN, [due("a")], [[guid("a")]], at=AT)
         (conversion,) = await ledger.conversions(RUN)
-        command = await ledger.intend(conversion.conversion_id, "create_migration", {}, at=AT)
+        command = await intend(ledger, conversion.conversion_id, CommandKind.CREATE_MIGRATION, {}, at=AT)
         before = application.execute("SELECT * FROM commands").fetchall()
         await ledger.note_sending(command.command_id, at=AT)
         await ledger.note_answer(
-            command.command_id, at=AT, verdict="accepted", status=201, code=None, correlation_id="c", body={}
+            command.command_id,
+            at=AT,
+            outcome=CommandOutcome.ACCEPTED,
+            status=201,
+            code=None,
+            correlation_id="c",
+            body={},
         )
-        assert await ledger.open_command(conversion.conversion_id, "create_migration") is None
+        assert await ledger.open_command(conversion.conversion_id, CommandKind.CREATE_MIGRATION) is None
     assert application.execute("SELECT * FROM commands").fetchall() == before
     latest = application.execute("SELECT event FROM command_events ORDER BY event_id DESC LIMIT 1").fetchone()
     assert latest == ("accepted",)

@@ -10,11 +10,12 @@ import psycopg
 import pytest
 from sqlalchemy import func, select, text
 
+from include.nce.domain.command import CommandKind
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.errors import Busy
 from include.nce.domain.opt_out import OptOut
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.ledger.tables import CampaignVersionRow, CommandRow, ConversionHistoryRow, ConversionRow
-from include.nce.steps.ports import Busy
 from tests.integration.ledger.scene import (
     AT,
     CAMPAIGN,
@@ -26,6 +27,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
+from tests.support.scene import bring, intend
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ async def test_two_intentions_at_once_are_one_command(postgres_ledger, other):
     (conversion,) = await postgres_ledger.conversions(RUN)
     commands = await asyncio.gather(
         *(
-            ledger.intend(conversion.conversion_id, "create_migration", {}, at=AT)
+            intend(ledger, conversion.conversion_id, CommandKind.CREATE_MIGRATION, {}, at=AT)
             for ledger in (postgres_ledger, other) * 3
         )
     )
@@ -90,8 +92,10 @@ async def test_two_intentions_at_once_are_one_command(postgres_ledger, other):
 async def test_an_intention_is_on_record_before_anybody_could_send(postgres_ledger, other):
     await postgres_ledger.record_verdicts(RUN, [due("a")], [[guid("a")]], at=AT)
     (conversion,) = await postgres_ledger.conversions(RUN)
-    command = await postgres_ledger.intend(conversion.conversion_id, "create_migration", {"seats": 5}, at=AT)
-    assert await other.open_command(conversion.conversion_id, "create_migration") == command
+    command = await intend(
+        postgres_ledger, conversion.conversion_id, CommandKind.CREATE_MIGRATION, {"seats": 5}, at=AT
+    )
+    assert await other.open_command(conversion.conversion_id, CommandKind.CREATE_MIGRATION) == command
 
 
 async def test_the_same_step_twice_at_once_leaves_one_trace(postgres_ledger, other):
@@ -100,8 +104,13 @@ async def test_the_same_step_twice_at_once_leaves_one_trace(postgres_ledger, oth
     before = await count(postgres_ledger, ConversionHistoryRow)
     await asyncio.gather(
         *(
-            ledger.advance(
-                conversion.conversion_id, ConversionState.ACCEPTED, "migrating", at=AT, migration_id="m"
+            bring(
+                ledger,
+                conversion.conversion_id,
+                ConversionState.ACCEPTED,
+                "migrating",
+                at=AT,
+                migration_id="m",
             )
             for ledger in (postgres_ledger, other) * 2
         )

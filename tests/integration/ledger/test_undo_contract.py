@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.undo import CaseState, UndoCause, UndoLine, UndoWord, hash_of
+from include.nce.domain.undo_case import UndoCase
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Conversion, Ledger, UndoCase
+from include.nce.steps.ports import Ledger
 from tests.integration.ledger.scene import AT, CAMPAIGN, CUSTOMER, LATER, RUN, due, guid, subscription
 from tests.integration.ledger.test_contract import ledger, planned
+from tests.support.scene import bring
 
 __all__ = ["ledger"]  # the fixture: fake and real
 
@@ -31,8 +33,7 @@ async def converted(ledger: Ledger, state: ConversionState = S.CONVERTED) -> dic
     await ledger.record_survey(RUN, [subscription(name) for name in ("one", "extra", "two")], [], at=AT)
     await planned(ledger, due("one"), due("extra", travels_with="one"), due("two"))
     for number, line in enumerate((await conversions(ledger)).values()):
-        await ledger.advance(
-            line.conversion_id, state, "NCE is active", at=LATER,
+        await bring(ledger, line.conversion_id, state, "NCE is active", at=LATER,
             nce_subscription_id=guid(f"nce of {line.legacy_id}"),
             undoable_until_at=UNTIL + timedelta(hours=number),
         )  # fmt: skip
@@ -201,7 +202,7 @@ async def test_the_latest_word_about_a_plan_counts(ledger):
 )
 async def test_what_is_taken_back_is_known_to_later_plans(ledger, state, klass):
     await converted(ledger, state)
-    done = await ledger.done(CAMPAIGN, "rossi")
+    done = await ledger.standing_conversions(CAMPAIGN, "rossi")
 
     assert {each.state for each in done.values()} == {klass}
     assert set((await ledger.effective_classes(RUN)).values()) == {klass}
@@ -210,7 +211,7 @@ async def test_what_is_taken_back_is_known_to_later_plans(ledger, state, klass):
 async def test_a_converted_line_of_a_later_plan_follows_its_undo(ledger):
     lines = await converted(ledger)
     await ledger.record_verdicts(RUN, [due("one", klass=SubscriptionClass.CONVERTED)], [], at=LATER)
-    await ledger.advance(lines[guid("one")].conversion_id, S.UNDONE, "undone", at=LATER)
+    await bring(ledger, lines[guid("one")].conversion_id, S.UNDONE, "undone", at=LATER)
 
     assert await ledger.effective_classes(RUN) == {guid("one"): SubscriptionClass.UNDONE}
 
@@ -229,8 +230,8 @@ async def test_what_was_undone_starts_afresh_only_after_a_later_decision(ledger)
     assert (await ledger.conversion(number)).state is S.UNDONE
 
     await decide(ledger, DecisionKind.CONFIRM_CONVERSION, LATER + timedelta(minutes=1))
-    assert guid("one") not in await ledger.done(CAMPAIGN, "rossi")
-    assert guid("two") in await ledger.done(CAMPAIGN, "rossi")
+    assert guid("one") not in await ledger.standing_conversions(CAMPAIGN, "rossi")
+    assert guid("two") in await ledger.standing_conversions(CAMPAIGN, "rossi")
     await planned(ledger, due("one"))
     again = await ledger.conversion(number)
     assert (again.state, again.nce_subscription_id, again.undoable_until_at) == (S.PLANNED, None, None)

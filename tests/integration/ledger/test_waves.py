@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from include.nce.domain.brake import Attempts, CoverageSignals
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
@@ -16,7 +17,6 @@ from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.waves import Progress, Wave
 from include.nce.ledger.ledger import PostgresLedger
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.ports import Attempts, CoverageSignals
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import (
     AT,
@@ -30,6 +30,7 @@ from tests.integration.ledger.scene import (
     subscription,
 )
 from tests.support.fake_ledger import FakeLedger
+from tests.support.scene import bring
 
 S = ConversionState
 
@@ -58,7 +59,7 @@ async def conversions(ledger: Any, *states: tuple[ConversionState, float], run_i
     await ledger.record_verdicts(run_id, verdicts, [[guid(name) for name in names]], at=AT)
     numbers = {c.legacy_id: c.conversion_id for c in await ledger.conversions(run_id)}
     for name, (state, hours) in zip(names, states, strict=True):
-        await ledger.advance(numbers[guid(name)], state, "so", at=after(hours))
+        await bring(ledger, numbers[guid(name)], state, "so", at=after(hours))
     return [numbers[guid(name)] for name in names]
 
 
@@ -150,7 +151,7 @@ async def test_an_outcome_that_is_still_unknown_after_the_release_counts_when_it
 
 async def test_a_stranded_conversion_is_a_signal_on_one_of_two_sides(ledger):
     with_nce, _ = await conversions(ledger, (S.STRANDED, 1), (S.STRANDED, 1))
-    await ledger.advance(with_nce, S.STRANDED, "both billed", at=LATER, nce_subscription_id=guid("nce"))
+    await bring(ledger, with_nce, S.STRANDED, "both billed", at=LATER, nce_subscription_id=guid("nce"))
     assert await ledger.coverage_signals(CAMPAIGN) == CoverageSignals(zero=1, double=1)
 
 
@@ -227,7 +228,7 @@ async def test_the_nearest_term_end_is_that_of_what_is_still_to_be_converted(led
     await ledger.record_survey(RUN, held, [], at=AT)
     await ledger.record_verdicts(RUN, [due("bought")], [[guid("bought")]], at=AT)
     [line] = await ledger.conversions(RUN)
-    await ledger.advance(line.conversion_id, S.ACCEPTED, at=AT)
+    await bring(ledger, line.conversion_id, S.ACCEPTED, at=AT)
 
     async def nearest() -> Any:
         after_at = datetime(2022, 7, 11, tzinfo=timezone.utc)

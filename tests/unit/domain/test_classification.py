@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from include.nce.domain.classification import (
     AT_RISK,
     FIX_FOR_REFUSAL,
-    Done,
     SubscriptionClass,
     Survey,
     Verdict,
     candidates,
     classify,
 )
+from include.nce.domain.conversion import ConversionState as S
 from include.nce.domain.conversion import Eligibility, Refusal, Route
 from include.nce.domain.opt_out import OptOut, OptOutRuling, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding, Owner, cannot_tell, judge_customer_mca
@@ -46,6 +46,7 @@ from tests.support.examples import (
     all_in_order,
     at,
     campaign,
+    conversion,
     legacy,
     legacy_id,
     nce,
@@ -146,9 +147,9 @@ ENDS = {"term_end_at": at("2022-07-05 08:00")}
         (legacy(), {"opt_outs": opted_out(late=True)}, C.HELD),
         (legacy(), {"opt_outs": opted_out(CUSTOMER, late=True)}, C.HELD),
         # What was done already.
-        (legacy(), {"done": {legacy_id(1): Done(C.CONVERTED, "done")}}, C.CONVERTED),
-        (legacy(), {"done": {legacy_id(1): Done(C.UNDONE, "undone")}}, C.UNDONE),
-        (legacy(), {"done": {legacy_id(1): Done(C.DUE, "under way")}}, C.DUE),
+        (legacy(), {"conversions": {legacy_id(1): conversion(1, S.CONVERTED)}}, C.CONVERTED),
+        (legacy(), {"conversions": {legacy_id(1): conversion(1, S.UNDONE)}}, C.UNDONE),
+        (legacy(), {"conversions": {legacy_id(1): conversion(1, S.ACCEPTED)}}, C.DUE),
     ],
 )
 def test_the_class_of_a_subscription(
@@ -164,8 +165,8 @@ def test_the_class_of_a_subscription(
 def test_a_new_commerce_subscription_says_which_legacy_one_it_replaced(
     subscription: Subscription, replaces: bool
 ) -> None:
-    done = {legacy_id(1): Done(C.CONVERTED, "done", nce_subscription_id=nce_id(1))}
-    found = verdict(subscription, done=done)
+    done = {legacy_id(1): conversion(1, S.CONVERTED, nce_subscription_id=nce_id(1))}
+    found = verdict(subscription, conversions=done)
     assert (found.klass, legacy_id(1) in found.reason) == (C.NOT_LEGACY, replaces)
 
 
@@ -177,8 +178,16 @@ def test_a_new_commerce_subscription_says_which_legacy_one_it_replaced(
         (legacy(offer_id=SCHOOL), {"opt_outs": opted_out()}, C.EXEMPT),
         (legacy(offer_id=SCHOOL, auto_renew=False), {}, C.EXEMPT),
         # What we did comes before everything said about it later.
-        (legacy(), {"done": {legacy_id(1): Done(C.CONVERTED, "")}, "opt_outs": opted_out()}, C.CONVERTED),
-        (legacy(status=Status.SUSPENDED), {"done": {legacy_id(1): Done(C.CONVERTED, "")}}, C.CONVERTED),
+        (
+            legacy(),
+            {"conversions": {legacy_id(1): conversion(1, S.CONVERTED)}, "opt_outs": opted_out()},
+            C.CONVERTED,
+        ),
+        (
+            legacy(status=Status.SUSPENDED),
+            {"conversions": {legacy_id(1): conversion(1, S.CONVERTED)}},
+            C.CONVERTED,
+        ),
         # It ends or renews before the campaign matters: an opt-out changes nothing about that.
         (legacy(**ENDS), {"opt_outs": opted_out(), "now_at": at("2022-07-01 00:00")}, C.RENEWS_IN_LEGACY),
         # An opt-out in time beats every reason to hold it.
@@ -269,9 +278,9 @@ def test_a_pending_purchase_of_the_same_product_is_a_candidate_too() -> None:
 
 
 def test_what_we_bought_for_another_subscription_is_no_candidate() -> None:
-    ours = {legacy_id(2): Done(C.CONVERTED, "", nce_id(1))}
+    ours = {legacy_id(2): conversion(2, S.CONVERTED, nce_subscription_id=nce_id(1))}
 
-    assert verdict(legacy(), legacy(2, status=Status.SUSPENDED), nce(), done=ours).klass is C.DUE
+    assert verdict(legacy(), legacy(2, status=Status.SUSPENDED), nce(), conversions=ours).klass is C.DUE
 
 
 def test_an_offer_without_a_known_successor_has_no_candidates() -> None:
@@ -565,13 +574,18 @@ def test_an_add_on_waits_with_a_base_that_does_not_move() -> None:
     "base",
     [
         {"subscription": legacy(1, offer_id=SCHOOL)},
-        {"subscription": legacy(1, status=Status.SUSPENDED), "done": {legacy_id(1): Done(C.CONVERTED, "")}},
+        {
+            "subscription": legacy(1, status=Status.SUSPENDED),
+            "conversions": {legacy_id(1): conversion(1, S.CONVERTED)},
+        },
         {"subscription": legacy(1, status=Status.SUSPENDED), "nce": nce(migrated_from_id=legacy_id(1))},
     ],
 )
 def test_an_add_on_whose_base_left_legacy_stands_alone(base: dict[str, Any]) -> None:
     others = [base["nce"]] if "nce" in base else []
-    found = verdicts(base["subscription"], add_on(2), *others, done=base.get("done", {}))[legacy_id(2)]
+    found = verdicts(base["subscription"], add_on(2), *others, conversions=base.get("conversions", {}))[
+        legacy_id(2)
+    ]
 
     assert (found.klass, found.travels_with, found.bundle) == (C.DUE, None, ())
 
@@ -583,8 +597,10 @@ def test_an_orphan_stands_alone() -> None:
 
 
 def test_an_add_on_under_way_keeps_its_story_and_its_base() -> None:
-    under_way = Done(C.DUE, "Its conversion is accepted.", nce_id(2), Route.PURCHASE, legacy_id(1))
-    found = verdicts(legacy(1, offer_id=IDENTITY), add_on(2), done={legacy_id(2): under_way})
+    under_way = conversion(
+        2, S.ACCEPTED, nce_subscription_id=nce_id(2), route=Route.PURCHASE, base_id=legacy_id(1)
+    )
+    found = verdicts(legacy(1, offer_id=IDENTITY), add_on(2), conversions={legacy_id(2): under_way})
 
     assert found[legacy_id(2)].reason == "Its conversion is accepted."
     assert found[legacy_id(2)].travels_with == legacy_id(1)
@@ -593,25 +609,33 @@ def test_an_add_on_under_way_keeps_its_story_and_its_base() -> None:
 
 def test_an_add_on_under_way_is_finished_without_its_base() -> None:
     done = {
-        legacy_id(1): Done(C.CONVERTED, "", nce_id(1), Route.PURCHASE, legacy_id(1)),
-        legacy_id(2): Done(C.DUE, "Its conversion is covered.", nce_id(2), Route.PURCHASE, legacy_id(1)),
+        legacy_id(1): conversion(
+            1, S.CONVERTED, nce_subscription_id=nce_id(1), route=Route.PURCHASE, base_id=legacy_id(1)
+        ),
+        legacy_id(2): conversion(
+            2, S.COVERED, nce_subscription_id=nce_id(2), route=Route.PURCHASE, base_id=legacy_id(1)
+        ),
     }
-    found = verdicts(legacy(1, status=Status.SUSPENDED), add_on(2), done=done)[legacy_id(2)]
+    found = verdicts(legacy(1, status=Status.SUSPENDED), add_on(2), conversions=done)[legacy_id(2)]
 
     assert (found.klass, found.route, found.travels_with) == (C.DUE, Route.PURCHASE, None)
 
 
 def test_a_base_under_way_is_not_stopped_by_a_blocked_add_on() -> None:
-    under_way = Done(C.DUE, "Its conversion is accepted.", None, Route.MIGRATE, legacy_id(1))
-    found = verdicts(legacy(1), add_on(2, auto_renew=False), done={legacy_id(1): under_way})
+    under_way = conversion(1, S.ACCEPTED, nce_subscription_id=None, route=Route.MIGRATE, base_id=legacy_id(1))
+    found = verdicts(legacy(1), add_on(2, auto_renew=False), conversions={legacy_id(1): under_way})
 
     assert (found[legacy_id(1)].klass, found[legacy_id(1)].bundle) == (C.DUE, ())
     assert found[legacy_id(2)].klass is C.HELD
 
 
 def test_an_add_on_converted_before_is_not_part_of_its_bases_bundle() -> None:
-    done = {legacy_id(2): Done(C.CONVERTED, "", nce_id(2), Route.MIGRATE, legacy_id(2))}
-    found = verdicts(legacy(1), add_on(2, status=Status.SUSPENDED), done=done)
+    done = {
+        legacy_id(2): conversion(
+            2, S.CONVERTED, nce_subscription_id=nce_id(2), route=Route.MIGRATE, base_id=legacy_id(2)
+        )
+    }
+    found = verdicts(legacy(1), add_on(2, status=Status.SUSPENDED), conversions=done)
 
     assert (found[legacy_id(1)].klass, found[legacy_id(1)].bundle) == (C.DUE, ())
     assert found[legacy_id(2)].klass is C.CONVERTED

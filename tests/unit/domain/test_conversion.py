@@ -6,20 +6,21 @@ import pytest
 
 from include.nce.domain.campaign import Safety
 from include.nce.domain.conversion import (
-    PENDING_STATES,
-    RETRIABLE_STATES,
-    UNDER_WAY_STATES,
+    MOVES,
     ConversionState,
     Eligibility,
+    ImpossibleMove,
     Migration,
     MigrationState,
+    Phase,
     Refusal,
     bundles,
     last_safe_start_at,
+    may_become,
     refused_from,
     window_opens_at,
 )
-from tests.support.examples import CUSTOMER, add_on, at, campaign, legacy, legacy_id, nce
+from tests.support.examples import CUSTOMER, add_on, at, campaign, conversion, legacy, legacy_id, nce
 
 TERM_END = at("2022-08-01 08:00")
 
@@ -94,13 +95,48 @@ def test_a_migration_is_read_with_its_add_ons() -> None:
     assert [m.legacy_id for m in whole.flattened()] == [legacy_id(1), legacy_id(2)]
 
 
-def test_what_may_exist_at_microsoft_is_never_started_afresh() -> None:
-    assert not RETRIABLE_STATES & UNDER_WAY_STATES
-    assert PENDING_STATES < UNDER_WAY_STATES
-    final = {ConversionState.CONVERTED, ConversionState.BY_OTHERS, ConversionState.UNDONE}
-    assert RETRIABLE_STATES | UNDER_WAY_STATES | {ConversionState.UNDOING} | final == set(ConversionState)
+STATES = [state for state in ConversionState if state.phase is not Phase.FOREIGN]
 
 
-def test_what_is_being_taken_back_is_neither_carried_on_nor_started_afresh() -> None:
-    taken_back = {ConversionState.UNDOING, ConversionState.UNDONE}
-    assert not taken_back & (RETRIABLE_STATES | UNDER_WAY_STATES)
+@pytest.mark.parametrize("state", STATES)
+def test_what_may_exist_at_microsoft_is_never_started_afresh(state: ConversionState) -> None:
+    assert not (state.starts_afresh and state.is_under_way)
+    if state.is_under_way:
+        afresh = {following for following in STATES if following.is_unsent and may_become(state, following)}
+        reverted_or_never_left = {ConversionState.FAILED} if not state.is_in_doubt else afresh
+        assert afresh <= reverted_or_never_left
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_is_being_taken_back_is_neither_carried_on_nor_started_afresh(state: ConversionState) -> None:
+    if state.phase is Phase.TAKEN_BACK:
+        assert not state.is_under_way
+        assert not state.starts_afresh
+
+
+def test_what_is_bought_is_not_sent_again() -> None:
+    for move in MOVES:
+        if move.to is ConversionState.SENT:
+            assert all(source.is_unsent or source.is_in_doubt for source in move.sources)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_state_is_reached_and_every_state_but_the_last_ones_is_left(state: ConversionState) -> None:
+    assert any(move.to is state for move in MOVES) or state is ConversionState.PLANNED
+    assert any(state in move.sources for move in MOVES)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_a_later_version_wrote_is_left_alone(state: ConversionState) -> None:
+    later = ConversionState.LATER
+    assert not may_become(later, state)
+    assert not may_become(state, later)
+    asked = ("is_unsent", "is_in_doubt", "is_pending", "is_under_way", "starts_afresh", "can_be_undone",
+             "is_bought", "was_tried", "counts_as_failed", "waits_for_microsoft", "needs_somebody")  # fmt: skip
+    assert not any(getattr(later, name) for name in asked)
+
+
+def test_a_move_that_the_table_does_not_know_is_refused_with_both_states() -> None:
+    with pytest.raises(ImpossibleMove, match="is converted and cannot become planned"):
+        conversion(1, ConversionState.CONVERTED).refuse_move(ConversionState.PLANNED)
+    conversion(1, ConversionState.CONVERTED).refuse_move(ConversionState.CONVERTED)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
 import pytest
 
 from include.nce.domain.classification import SubscriptionClass
-from include.nce.domain.conversion import RETRIABLE_STATES, ConversionState, Route
+from include.nce.domain.conversion import Conversion, ConversionState, Route
 from include.nce.domain.readiness import Owner
 from include.nce.domain.reconciliation import (
     Comparison,
     CoverageGap,
     Discrepancy,
     FindingKind,
-    KnownConversion,
     KnownLine,
     Pair,
     Repair,
@@ -25,7 +24,17 @@ from include.nce.domain.reconciliation import (
     compare,
 )
 from include.nce.domain.subscription import Status, Subscription
-from tests.support.examples import BASIC_NCE, CUSTOMER, at, campaign, legacy, legacy_id, nce, nce_id
+from tests.support.examples import (
+    BASIC_NCE,
+    CUSTOMER,
+    at,
+    campaign,
+    conversion,
+    legacy,
+    legacy_id,
+    nce,
+    nce_id,
+)
 
 K, S, C, G, R = FindingKind, ConversionState, SubscriptionClass, CoverageGap, Repair
 NOW = at("2022-07-15 12:00")
@@ -59,21 +68,31 @@ def by_hand(**changes: Any) -> Subscription:
     return nce(8, **changes)
 
 
-def converted(state: ConversionState, since: Any = A_DAY_AGO, **changes: Any) -> KnownConversion:
-    facts: dict[str, Any] = {"at_microsoft": True, "nce_subscription_id": nce_id(1), "since_at": since}
-    return KnownConversion(state, **{**facts, **changes})
+@dataclass(frozen=True)
+class Known:
+    """A conversion, and since when its purchase is without an answer."""
+
+    conversion: Conversion
+    unanswered_at: datetime | None = None
 
 
-def purchased(state: ConversionState, since: Any = A_DAY_AGO, **changes: Any) -> KnownConversion:
-    return converted(state, since, route=Route.PURCHASE, **changes)
+def converted(
+    state: ConversionState, since_at: Any = A_DAY_AGO, *, unanswered_at: Any = None, **changes: Any
+) -> Known:
+    facts: dict[str, Any] = {"migration_id": "m1", "nce_subscription_id": nce_id(1)}
+    return Known(conversion(1, state, **{**facts, "state_since_at": since_at, **changes}), unanswered_at)
 
 
-def nothing_sent(state: ConversionState, **changes: Any) -> KnownConversion:
-    return converted(state, **{"at_microsoft": False, "nce_subscription_id": None, **changes})
+def purchased(state: ConversionState, since_at: Any = A_DAY_AGO, **changes: Any) -> Known:
+    return converted(state, since_at, route=Route.PURCHASE, **changes)
+
+
+def nothing_sent(state: ConversionState, **changes: Any) -> Known:
+    return converted(state, **{"migration_id": None, "nce_subscription_id": None, **changes})
 
 
 def look(
-    conversion: KnownConversion | None,
+    known: Known | None,
     legacy_now: Subscription | None,
     nce_now: Subscription | None,
     *candidates: Subscription,
@@ -91,8 +110,11 @@ def look(
         "term_end_at": at("2022-07-20 08:00"),
         "expected_product_and_sku": BASIC_NCE,
     }
-    known = KnownLine(**{**facts, **line}, conversion=conversion)
-    return compare([Pair(known, legacy_now, nce_now, candidates, doubtful)], FOUNDING, NOW)
+    if known is not None:
+        facts |= {"conversion": known.conversion, "unanswered_at": known.unanswered_at}
+    return compare(
+        [Pair(KnownLine(**{**facts, **line}), legacy_now, nce_now, candidates, doubtful)], FOUNDING, NOW
+    )
 
 
 def only(result: Comparison) -> Discrepancy:
@@ -404,7 +426,9 @@ def test_a_sentence_has_the_facts_that_somebody_needs(result: Comparison, says: 
 
 
 def test_a_sentence_is_the_same_tomorrow() -> None:
-    known = KnownLine(legacy_id(1), CUSTOMER, legacy_id(1), conversion=converted(S.HANDS_OFF, THREE_DAYS_AGO))
+    known = KnownLine(
+        legacy_id(1), CUSTOMER, legacy_id(1), conversion=converted(S.HANDS_OFF, THREE_DAYS_AGO).conversion
+    )
     today, tomorrow = (
         only(compare([Pair(known, suspended(), None)], FOUNDING, NOW + timedelta(days=days)))
         for days in (0, 1)
@@ -433,10 +457,12 @@ def test_what_is_seen_is_compared_although_something_else_cannot_be_read() -> No
 
 def test_each_member_of_a_bundle_is_judged_by_itself() -> None:
     base = Pair(
-        KnownLine(legacy_id(1), CUSTOMER, legacy_id(1), conversion=converted(S.CONVERTED)), active(), ours()
+        KnownLine(legacy_id(1), CUSTOMER, legacy_id(1), conversion=converted(S.CONVERTED).conversion),
+        active(),
+        ours(),
     )
     add_on = Pair(
-        KnownLine(legacy_id(2), CUSTOMER, legacy_id(1), conversion=converted(S.CONVERTED)),
+        KnownLine(legacy_id(2), CUSTOMER, legacy_id(1), conversion=converted(S.CONVERTED).conversion),
         legacy(2, status=Status.SUSPENDED),
         nce(2, status=Status.DELETED),
     )
@@ -462,18 +488,18 @@ EVERYTHING = list(
 def test_no_situation_at_all_leads_to_a_repair_that_could_do_harm() -> None:
     """Every state beside every pair of statuses, as old as they come, with and without a send in doubt."""
     for state, legacy_now, nce_now, sent in EVERYTHING:
-        for conversion in (
+        for known in (
             [None] if state is None else [
                 replace(made, unanswered_at=THREE_DAYS_AGO if sent else None)
                 for made in (converted(state, THREE_DAYS_AGO), nothing_sent(state, since_at=THREE_DAYS_AGO))
             ]
         ):  # fmt: skip
-            result = look(conversion, legacy_now, nce_now)
+            result = look(known, legacy_now, nce_now)
             for _, repair in result.repairs:
-                assert conversion is not None
+                assert known is not None
                 if repair is R.MARK_BY_OTHERS:
-                    assert state in RETRIABLE_STATES
-                    assert not conversion.at_microsoft
+                    assert known.conversion.state.is_unsent
+                    assert not known.conversion.at_microsoft
                     assert not sent
                 elif repair is R.NOTE_UNANSWERED:
                     assert state is S.SENT

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
 from include.nce.domain.undo import (
-    Bought,
     CaseState,
     UndoLine,
     UndoPair,
@@ -35,6 +34,7 @@ from tests.support.examples import (
     OTHER_CUSTOMER,
     add_on,
     at,
+    conversion,
     legacy,
     legacy_id,
     nce,
@@ -268,8 +268,8 @@ def form(received_at: Any, customer_id: str | None = None, **changes: Any) -> Op
     return OptOut("rossi", received_at, "anna", customer_id, **changes)
 
 
-def sold(state: ConversionState = ConversionState.CONVERTED, number: int = 1, base: int = 1) -> Bought:
-    return Bought(CUSTOMER, legacy_id(number), legacy_id(base), state)
+def sold(state: ConversionState = ConversionState.CONVERTED, number: int = 1, base: int = 1) -> Conversion:
+    return conversion(number, state, base_id=legacy_id(base))
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,17 @@ def test_what_nobody_opted_out_of_is_not_taken_back(forms: list[OptOut]) -> None
 @pytest.mark.parametrize("state", sorted(set(ConversionState)))
 def test_only_what_is_bought_can_be_taken_back(state: ConversionState) -> None:
     """What is unknown may be bought: it is not overlooked."""
-    nothing_bought = {"planned", "refused", "failed", "held", "waiting", "drifted", "by_others", "undone"}
+    nothing_bought = {
+        "planned",
+        "refused",
+        "failed",
+        "held",
+        "waiting",
+        "drifted",
+        "by_others",
+        "undone",
+        "later",
+    }
     called = cases_called_for([sold(state)], [form(LATE)], DEADLINE)
 
     assert bool(called) == (state.value not in nothing_bought)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.nce.domain.classification import SubscriptionClass
+from include.nce.domain.command import CommandKind
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.subscription import Status
 from include.nce.evidence.page import CONVERSION_FIELDS, FIELDS
@@ -12,15 +13,13 @@ from include.nce.evidence.words import LANGUAGES, WORDS, language_of, word
 from include.nce.ledger.evidence import EvidenceConversion
 from include.nce.ledger.plans import _COMPARED
 from include.nce.ledger.tables import CommandEvent
-from include.nce.steps.buy_nce import CHECKOUT, MIGRATION
-from include.nce.steps.cancel_legacy import SUSPEND
 
 SAID = [
     *(f"state.{state.value}" for state in ConversionState),
     *(f"class.{klass.value}" for klass in SubscriptionClass),
     *(f"status.{status.value}" for status in Status),
     *(f"event.{event.value}" for event in CommandEvent),
-    *(f"command.{kind}" for kind in (MIGRATION, CHECKOUT, SUSPEND)),
+    *(f"command.{kind.value}" for kind in CommandKind),
     *(f"field.{name}" for name in FIELDS),
     *(f"conversion.{name}" for name in CONVERSION_FIELDS),
 ]

@@ -12,11 +12,11 @@ import pytest
 
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.partner import Partner
+from include.nce.domain.run import Run
 from include.nce.ledger.runs import WatchFacts
 from include.nce.orchestration import pulse as module
 from include.nce.orchestration.composition import Product
 from include.nce.orchestration.pulse import Beat, Pulse
-from include.nce.steps.ports import Run
 from tests.support.examples import CAMPAIGN, at, campaign, partner
 from tests.support.fake_clock import FakeClock
 

@@ -115,8 +115,9 @@ async def stopped_in_the_middle(world: OnePartner) -> int:
     real = world.microsoft.check_out
 
     async def stops_with_the_first(*args: Any, **kwargs: Any) -> Any:
+        answer = await real(*args, **kwargs)
         await world.records.stop_campaign(CAMPAIGN, by="anna", reason="fire", at=world.clock.now_at)
-        return await real(*args, **kwargs)
+        return answer
 
     world.microsoft.check_out = stops_with_the_first  # type: ignore[method-assign]
     assert world.planned is not None

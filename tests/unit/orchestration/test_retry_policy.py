@@ -14,13 +14,12 @@ from airflow.sdk import RetryAction, RetryDecision
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterFault
+from include.nce.domain.errors import Busy, FailureClass, InputRefused, PartnerCenterFault
 from include.nce.orchestration.patience import NotSetUp
 from include.nce.orchestration.retry_policy import SOON_SECONDS, RetryWhatTimeHelps
 from include.nce.partner_center.errors import PartnerCenterError, Throttled, error_for_answer
-from include.nce.steps.buy_nce import LockLost
 from include.nce.steps.plan_conversions import CannotTell, NotDecided
-from include.nce.steps.ports import Busy
+from include.nce.steps.sending import LockLost
 
 CODES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[2] / "contract" / "error_codes.json").read_text(encoding="utf-8")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from include.nce.domain.command import Answered
 from include.nce.domain.conversion import ConversionRequest, MigrationState, Refusal
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.purchase import Cart, CartLineFault, PurchaseLine
 from include.nce.domain.readiness import MpaState, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.subscription import (
     CatalogueTarget,
@@ -19,7 +22,7 @@ from include.nce.domain.subscription import (
 )
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.gateway import PartnerCenterGateway
-from include.nce.steps.ports import Cart, CartLineFault, PurchaseLine
+from tests.support.departing import departure, may_cancel, may_suspend
 from tests.support.partner_center_server import PartnerCenterServer, Reply
 
 UTC = timezone.utc
@@ -439,7 +442,7 @@ async def test_a_migration_is_created_with_our_reference_and_told_with_its_add_o
         "addOnMigrations": [{"currentSubscriptionId": ADD_ON.upper(), "quantity": 2}],
     }
     server.on("POST", CREATE, Reply(201, answer))
-    migration, answered = await gateway.create_migration(BUNDLE, request_id="r1")
+    migration, answered = await gateway.create_migration(BUNDLE, departure=departure("r1"))
 
     (asked,) = server.asked
     assert asked.body == {**BUNDLE_BODY, "externalReferenceId": "campaign-1"}
@@ -607,7 +610,7 @@ async def test_a_checkout_says_for_each_legacy_subscription_what_was_bought(
 ) -> None:
     server.on("POST", f"{CART}/checkout", Reply(201, {"orders": [ordered("o1", (2, NCE), (5, None))]}))
     lines = [LINE, PurchaseLine(ADD_ON, TARGET, 2)]
-    purchase, answered = await gateway.check_out(C, "k", lines, request_id="r1")
+    purchase, answered = await gateway.check_out(C, "k", lines, departure=departure("r1"))
 
     assert purchase.order_ids == {S: "o1", ADD_ON: "o1"}
     assert purchase.subscription_ids == {ADD_ON: NCE}
@@ -639,9 +642,9 @@ async def test_lines_alike_but_for_term_or_billing_are_told_apart(
     for_a_month = PurchaseLine(ADD_ON, TARGET.model_copy(update={"term": "P1M", "billing": "monthly"}), 5)
 
     server.on("POST", f"{CART}/checkout", Reply(201, {"orders": orders}), Reply(201, {"orders": orders[:1]}))
-    both, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], request_id="r")
+    both, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], departure=departure("r"))
     assert both.order_ids == {S: by_the_year, ADD_ON: by_the_month}
-    one, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], request_id="r")
+    one, _ = await gateway.check_out(C, "k", [for_a_year, for_a_month], departure=departure("r"))
     assert one.order_ids == {ADD_ON: by_the_month}
 
 
@@ -657,7 +660,7 @@ async def test_a_checkout_that_fails_in_part_names_what_failed(
                {"id": 1, "catalogItemId": ITEM, "quantity": 2, "orderGroup": "1"}]  # fmt: skip
     server.on("GET", CART, Reply(200, {"id": "k", "lineItems": in_cart}))
     lines = [LINE, PurchaseLine(ADD_ON, other, 2)]
-    purchase, _ = await gateway.check_out(C, "k", lines, request_id="r")
+    purchase, _ = await gateway.check_out(C, "k", lines, departure=departure("r"))
 
     assert purchase.order_ids == {S: "o1"}
     assert purchase.faults == (CartLineFault(ADD_ON, 10015, "too many seats"),)
@@ -671,7 +674,7 @@ async def test_what_was_bought_is_told_also_when_the_cart_cannot_be_read_again(
         "POST", f"{CART}/checkout", Reply(201, {"orders": [ordered("o1", (5, NCE))], "orderErrors": [failed]})
     )
     server.on("GET", CART, Reply(404, {"code": 800008, "description": "expired"}))
-    purchase, _ = await gateway.check_out(C, "k", [LINE], request_id="r")
+    purchase, _ = await gateway.check_out(C, "k", [LINE], departure=departure("r"))
     assert purchase.order_ids == {S: "o1"}
     assert purchase.faults == (CartLineFault(None, 10015, "too many seats"),)
 
@@ -682,12 +685,18 @@ async def test_a_suspension_sends_the_whole_subscription_as_it_is_now(
     now = {**LEGACY, "attributes": {"etag": "e1", "objectType": "Subscription"}}
     server.on("GET", SUBSCRIPTION, Reply(200, now))
     server.on("PATCH", SUBSCRIPTION, Reply(200, {**now, "status": "suspended"}))
-    answered = await gateway.suspend(C, S, request_id="r1")
+    answered = await gateway.suspend(may_suspend(C, S), departure=departure("r1"))
 
     (patch,) = server.requests("PATCH", SUBSCRIPTION)
     assert patch.body == {**now, "status": "suspended"}
     assert patch.headers["if-match"] == '"e1"'
     assert (answered.request_id, answered.status) == ("r1", 200)
+
+
+def taken_back(gateway: PartnerCenterGateway, call: str) -> Awaitable[Answered]:
+    if call == "reactivate":
+        return gateway.reactivate(C, S, departure=departure("r1"))
+    return gateway.cancel_nce(may_cancel(C, S), departure=departure("r1"))
 
 
 @pytest.mark.parametrize(("call", "status"), [("reactivate", "active"), ("cancel_nce", "deleted")])
@@ -697,7 +706,7 @@ async def test_taking_back_sends_the_whole_subscription_with_one_thing_changed(
     now = {**LEGACY, "status": "suspended", "scheduledNextTermInstructions": {"quantity": 3}, "later": [1]}
     server.on("GET", SUBSCRIPTION, Reply(200, now))
     server.on("PATCH", SUBSCRIPTION, Reply(200, {**now, "status": status}))
-    answered = await getattr(gateway, call)(C, S, request_id="r1")
+    answered = await taken_back(gateway, call)
 
     (patch,) = server.requests("PATCH", SUBSCRIPTION)
     assert patch.body == {**now, "status": status}
@@ -725,7 +734,7 @@ async def test_what_cannot_be_taken_back_says_what_helps(
 ) -> None:
     server.on("GET", SUBSCRIPTION, Reply(200, LEGACY))
     server.on("PATCH", SUBSCRIPTION, reply)
-    error = await fault(getattr(gateway, call)(C, S, request_id="r1"))
+    error = await fault(taken_back(gateway, call))
     assert (error.failure_class, error.leaves_effect_unknown) == (failure_class, unknown)
 
 
@@ -744,7 +753,7 @@ async def test_a_migration_that_is_not_created_says_what_helps(
     server: PartnerCenterServer, gateway: PartnerCenterGateway, reply: Reply, failure_class: FailureClass
 ) -> None:
     server.on("POST", CREATE, reply)
-    error = await fault(gateway.create_migration(BUNDLE, request_id="r1"))
+    error = await fault(gateway.create_migration(BUNDLE, departure=departure("r1")))
     assert error.failure_class is failure_class
     assert error.request_id == "r1"
     assert len(server.asked) == 1

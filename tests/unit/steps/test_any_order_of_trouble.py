@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.purchase import CartLineFault
 from include.nce.domain.subscription import Status
-from include.nce.steps.buy_nce import LockLost
-from include.nce.steps.ports import CartLineFault
+from include.nce.steps.sending import LockLost
 from tests.support.crash import Crash, Wire
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, SIGN_IN, add_on, at, legacy, legacy_id
 from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from include.nce.domain.conversion import ConversionState
+from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.steps.approve_plan import LINES_SHOWN, Standing, approve_plan, record_answer
-from include.nce.steps.ports import Conversion
 from tests.support.examples import IDENTITY, at, campaign, legacy, legacy_id
 from tests.support.one_partner import RUN, OnePartner
+from tests.support.scene import bring
 
 ASK = campaign(approvals={"always": True})
 
@@ -126,7 +126,7 @@ async def test_a_rejection_does_not_write_over_what_another_run_has_sent(world: 
         """Two runs asked about the same plan, and another person has approved it."""
         found = await conversions(run_id)
         for line in found:
-            await world.records.advance(line.conversion_id, ConversionState.SENT, at=world.clock.now_at)
+            await bring(world.records, line.conversion_id, ConversionState.SENT, at=world.clock.now_at)
         return found
 
     asked = await standing(world)

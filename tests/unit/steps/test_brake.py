@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from include.nce.domain.brake import CoverageSignals
 from include.nce.domain.conversion import ConversionState, Route
 from include.nce.domain.subscription import Status
 from include.nce.steps.brake import brake
 from include.nce.steps.buy_nce import BatchReport
-from include.nce.steps.ports import CoverageSignals
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.fake_partner_center import lost, refusal
 from tests.support.one_partner import OnePartner
@@ -117,7 +117,7 @@ async def test_a_stop_between_the_last_look_and_the_send_is_seen(world: OnePartn
     [report] = await world.buy()
 
     assert sent(world, route) == 0
-    assert not [event for event in world.records.events if event[0] == "intended"]
+    assert not [event for event in world.records.events if event[0] == "sending"]
     assert report.halted
 
 
@@ -127,8 +127,10 @@ async def test_a_lost_purchase_is_looked_up_but_not_sent_again_while_stopped(wor
     real = world.microsoft.create_migration
 
     async def stops_with_the_first(*args: Any, **kwargs: Any) -> Any:
-        await stop(world)
-        return await real(*args, **kwargs)
+        try:
+            return await real(*args, **kwargs)
+        finally:
+            await stop(world)
 
     world.microsoft.create_migration = stops_with_the_first  # type: ignore[method-assign]
     await world.buy()

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from include.nce.domain.approval import ApprovalWord
+from include.nce.domain.command import CommandKind
 from include.nce.domain.conversion import ConversionState, Refusal, Route
-from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.purchase import CartLineFault
 from include.nce.domain.subscription import Status, Subscription
-from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, LockLost, buy_nce
+from include.nce.steps.buy_nce import LONGEST_PAUSE_SECONDS, PASSES, buy_nce
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
-from include.nce.steps.ports import Busy, CartLineFault
+from include.nce.steps.sending import Departure, LockLost
 from tests.support.examples import (
     AUDIO_NCE,
     BASIC,
@@ -42,6 +44,7 @@ from tests.support.examples import (
 )
 from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled
 from tests.support.one_partner import RUN, OnePartner
+from tests.support.scene import bring, intend
 
 S = ConversionState
 WRITE = {Route.MIGRATE: "create_migration", Route.PURCHASE: "check_out"}
@@ -101,9 +104,11 @@ async def test_the_intention_is_on_record_before_anything_is_sent(world: OnePart
     order: list[str] = []
     real = getattr(world.microsoft, WRITE[route])
 
-    async def watched(*args: Any, **kwargs: Any) -> Any:
+    async def watched(*args: Any, departure: Departure, **kwargs: Any) -> Any:
+        answer = await real(*args, departure=departure, **kwargs)
         order.extend(kind for kind, *_ in world.records.events)
-        return await real(*args, **kwargs)
+        assert departure.left
+        return answer
 
     setattr(world.microsoft, WRITE[route], watched)
     await world.buy()
@@ -697,8 +702,12 @@ async def test_two_executions_at_once_buy_once(world: OnePartner, route: Route) 
 
 async def test_an_intention_left_by_a_crash_is_not_the_record_of_another_purchase(world: OnePartner) -> None:
     await planned(world, legacy(seats=10))
-    left = await world.records.intend(
-        world.conversion().conversion_id, "create_migration", {"lines": "of yesterday"}, at=world.clock.now_at
+    left = await intend(
+        world.records,
+        world.conversion().conversion_id,
+        CommandKind.CREATE_MIGRATION,
+        {"lines": "of yesterday"},
+        at=world.clock.now_at,
     )
     await world.buy()
 
@@ -889,7 +898,7 @@ async def test_who_was_overtaken_neither_sends_nor_writes_over_what_was_found(
         found = await open_command(conversion_id, kind)
         if world.state() is S.PLANNED:
             now_at = await world.clock.now()
-            await world.records.advance(conversion_id, S.ACCEPTED, "bought by the successor", at=now_at)
+            await bring(world.records, conversion_id, S.ACCEPTED, "bought by the successor", at=now_at)
         return found
 
     world.records.open_command = while_another_one_buys
@@ -1087,8 +1096,8 @@ async def test_an_intention_that_was_never_sent_keeps_the_plan_it_was_made_for(w
     await planned(world, legacy(), document=ASK)
     await world.approve()
     line = world.conversion()
-    await world.records.intend(line.conversion_id, "create_migration", {}, at=world.clock.now_at)
-    await world.records.advance(line.conversion_id, S.SENT, at=world.clock.now_at)
+    await intend(world.records, line.conversion_id, CommandKind.CREATE_MIGRATION, {}, at=world.clock.now_at)
+    await bring(world.records, line.conversion_id, S.SENT, at=world.clock.now_at)
     await world.plan()
     await world.buy()
     await world.finish()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from include.nce.domain.command import CommandKind
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.subscription import Status
-from include.nce.steps.buy_nce import LockLost
+from include.nce.steps.sending import LockLost
 from tests.support.examples import CUSTOMER, IDENTITY, SIGN_IN, add_on, legacy, legacy_id
 from tests.support.fake_partner_center import lost, refusal, server_fault, throttled
 from tests.support.one_partner import OnePartner
@@ -300,7 +301,9 @@ async def test_who_lost_the_lock_suspends_nothing(world: OnePartner) -> None:
         await world.cancel()
 
     assert suspended(world) == []
-    assert await world.records.open_command(world.conversion().conversion_id, "suspend_legacy") is None
+    assert (
+        await world.records.open_command(world.conversion().conversion_id, CommandKind.SUSPEND_LEGACY) is None
+    )
 
 
 async def test_who_loses_the_lock_right_before_the_send_suspends_nothing(world: OnePartner) -> None:
@@ -341,7 +344,9 @@ async def test_an_orphan_that_wakes_up_after_its_successor_has_finished_leaves_n
         await world.cancel()
 
     assert (suspended(world), world.state()) == ([legacy_id(1)], S.CONVERTED)
-    assert await world.records.open_command(world.conversion().conversion_id, "suspend_legacy") is None
+    assert (
+        await world.records.open_command(world.conversion().conversion_id, CommandKind.SUSPEND_LEGACY) is None
+    )
 
 
 async def test_what_another_run_finished_meanwhile_is_left_alone(world: OnePartner) -> None:

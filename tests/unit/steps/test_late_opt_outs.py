@@ -12,6 +12,7 @@ from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.late_opt_outs import LateOptOuts, look_for_late_opt_outs
 from tests.support.examples import CAMPAIGN, CUSTOMER, OTHER_CUSTOMER, add_on, at, legacy, legacy_id, partner
 from tests.support.one_partner import RUN, OnePartner
+from tests.support.scene import bring
 from tests.support.undoing import undo
 
 LATE = at("2022-07-11 03:00")
@@ -172,7 +173,7 @@ async def test_a_purchase_that_failed_after_all_closes_its_case(world: OnePartne
     await world.opt_out(LATE)
     await look(world)
     line = world.conversion()
-    await world.records.advance(line.conversion_id, ConversionState.FAILED, at=world.clock.now_at)
+    await bring(world.records, line.conversion_id, ConversionState.FAILED, at=world.clock.now_at)
     late = await look(world)
 
     assert late.open == ()

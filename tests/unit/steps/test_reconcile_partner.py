@@ -13,8 +13,8 @@ from include.nce.domain.errors import FailureClass
 from include.nce.domain.readiness import Owner
 from include.nce.domain.reconciliation import CoverageGap, Discrepancy, FindingKind
 from include.nce.domain.subscription import Status
-from include.nce.steps.buy_nce import LockLost
 from include.nce.steps.reconcile_partner import Reconciled, reconcile_partner
+from include.nce.steps.sending import LockLost
 from tests.support.examples import (
     CAMPAIGN,
     CUSTOMER,
@@ -30,6 +30,7 @@ from tests.support.examples import (
 )
 from tests.support.fake_partner_center import Fault, lost, refusal, server_fault, throttled
 from tests.support.one_partner import OnePartner
+from tests.support.scene import bring
 
 S, K = ConversionState, FindingKind
 ALONE = legacy(1, offer_id=IDENTITY)
@@ -606,7 +607,7 @@ async def test_an_undo_that_begins_while_its_partner_is_read_is_no_double_covera
         if customer_id == CUSTOMER:
             world.microsoft.subscriptions_of = real  # type: ignore[method-assign]
             line = world.conversion()
-            await world.records.advance(line.conversion_id, S.UNDOING, at=world.clock.now_at)
+            await bring(world.records, line.conversion_id, S.UNDOING, at=world.clock.now_at)
             world.microsoft.change(legacy_id(1), status=Status.ACTIVE)
         return await real(customer_id)
 

@@ -15,9 +15,9 @@ from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterF
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.domain.undo import CaseState, UndoWord
 from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.buy_nce import LockLost
 from include.nce.steps.keep_nce import keep_nce
 from include.nce.steps.plan_undo import answer_undo, question
+from include.nce.steps.sending import Departure, LockLost
 from tests.support.crash import Crash, Wire
 from tests.support.examples import (
     CAMPAIGN,
@@ -401,8 +401,8 @@ async def test_legacy_that_went_away_again_keeps_nce(world: OnePartner) -> None:
     await answer(world)
     real = world.microsoft.reactivate
 
-    async def twice(customer_id: str, subscription_id: str, *, request_id: str) -> Any:
-        answered = await real(customer_id, subscription_id, request_id=request_id)
+    async def twice(customer_id: str, subscription_id: str, *, departure: Departure) -> Any:
+        answered = await real(customer_id, subscription_id, departure=departure)
         if subscription_id == legacy_id(2):
             world.microsoft.change(legacy_id(1), status=Status.DELETED)
         return answered
@@ -645,10 +645,11 @@ async def test_a_bundle_that_stopped_half_way_is_told_line_by_line(world: OnePar
     await answer(world)
     real = world.microsoft.reactivate
 
-    async def only_the_base(customer_id: str, subscription_id: str, *, request_id: str) -> Any:
+    async def only_the_base(customer_id: str, subscription_id: str, *, departure: Departure) -> Any:
         if subscription_id == legacy_id(2):
+            await departure.leave()
             raise refusal("this change of status is not allowed", code=800040)
-        return await real(customer_id, subscription_id, request_id=request_id)
+        return await real(customer_id, subscription_id, departure=departure)
 
     world.microsoft.reactivate = only_the_base  # type: ignore[method-assign]
     done = await take_back(world)

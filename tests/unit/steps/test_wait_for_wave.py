@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from include.nce.domain.brake import CoverageSignals
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState
-from include.nce.steps.ports import CoverageSignals
 from include.nce.steps.wait_for_wave import WaveLook, wait_for_wave
 from tests.support.examples import CAMPAIGN, SCHOOL, at, campaign, legacy, partner
 from tests.support.one_partner import OnePartner
