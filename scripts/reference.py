@@ -1,7 +1,8 @@
 """`python -m scripts.reference`: write the reference pages that are made from the code; `--check` compares.
 
 `docs/reference/cli.md` comes from the commands themselves, `status-json.md` from the models behind `--json`,
-`dags.md` from the DAGs as Airflow loads them, `input-files.md` from the models that read what people write.
+`dags.md` from the DAGs as Airflow loads them, `input-files.md` from the models that read what people write,
+and the diagram of states in `docs/architecture.md` from the table of moves.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from include.nce.cli.waves import WavesDocument
 from include.nce.ledger.evidence import EvidencePack
 from scripts.dag_reference import dag_page
 from scripts.input_reference import input_page
+from scripts.state_diagram import drawn_into
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-REFERENCE = CHECKOUT / "docs" / "reference"
+DOCS = CHECKOUT / "docs"
+ARCHITECTURE = DOCS / "architecture.md"
 DOCUMENTS: dict[str, type[BaseModel]] = {
     "nce status --json": StatusDocument,
     "nce plan --json": PlanDocument,
@@ -47,12 +50,13 @@ MADE = "<!-- Made by `python -m scripts.reference`; change the code, not this pa
 
 
 def pages() -> dict[str, str]:
-    """File name -> text of each page."""
+    """Path below `docs` -> text of each page."""
     return {
-        "cli.md": MADE + command_line(),
-        "dags.md": MADE + dag_page(),
-        "input-files.md": MADE + input_page(),
-        "status-json.md": MADE + json_documents(),
+        "architecture.md": drawn_into(ARCHITECTURE.read_text(encoding="utf-8")),
+        "reference/cli.md": MADE + command_line(),
+        "reference/dags.md": MADE + dag_page(),
+        "reference/input-files.md": MADE + input_page(),
+        "reference/status-json.md": MADE + json_documents(),
     }
 
 
@@ -61,7 +65,7 @@ def stale() -> list[str]:
     return [
         name
         for name, text in pages().items()
-        if not (REFERENCE / name).exists() or (REFERENCE / name).read_text(encoding="utf-8") != text
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
     ]
 
 
@@ -152,11 +156,11 @@ def main() -> int:
     if sys.argv[1:] == ["--check"]:
         outdated = stale()
         for name in outdated:
-            print(f"docs/reference/{name} is not what the code says; run: python -m scripts.reference")
+            print(f"docs/{name} is not what the code says; run: python -m scripts.reference")
         return 1 if outdated else 0
-    REFERENCE.mkdir(parents=True, exist_ok=True)
+    (DOCS / "reference").mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
-        (REFERENCE / name).write_text(text, encoding="utf-8")
+        (DOCS / name).write_text(text, encoding="utf-8")
     return 0
 
 

@@ -133,7 +133,7 @@ class Desk:
     async def state_of(self, name: str) -> ConversionState:
         partner = next(p.id for p, c, s in self.world.story.walk() if f"{c.key}/{s.key}" == name)
         known = await self.ledger.known_holdings(CAMPAIGN, partner)
-        states = {k.line.legacy_id: k.conversion.state for k in known.subscriptions if k.conversion}
+        states = {k.legacy_id: k.conversion.state for k in known.subscriptions if k.conversion}
         return states[self.ids[name]]
 
     # A person in the portal

@@ -454,6 +454,9 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     ) -> Conversion:
         if facts.keys() - _LEARNT:
             raise TypeError(f"a conversion has no facts named {facts.keys() - _LEARNT}")
+        now = self._conversions[seen.conversion_id]
+        if replace(now, state=state, reason=reason, **facts) == now and now.plan_id == seen.plan_id:
+            return now
         before = self._as_seen(seen)
         before.refuse_move(state)
         if before.state is not state:

@@ -1,6 +1,7 @@
 """The cancel gate: the one rule that decides whether a legacy subscription may be suspended.
 
-There is no other way to a suspension: its ruling carries the permit for it. A failed purchase never leads to one; an answer nobody has is a no.
+There is no other way to a suspension: its ruling carries the permit for it. A failed purchase never leads to
+one; a missing answer is a no.
 """
 
 from __future__ import annotations

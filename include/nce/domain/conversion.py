@@ -55,19 +55,19 @@ class ConversionState(str, Enum):
     phase: Phase
 
     PLANNED = "planned", Phase.UNSENT
-    WAITING = "waiting", Phase.UNSENT
-    DRIFTED = "drifted", Phase.UNSENT
-    HELD = "held", Phase.UNSENT
-    REFUSED = "refused", Phase.UNSENT
-    FAILED = "failed", Phase.UNSENT
     SENT = "sent", Phase.IN_DOUBT
     UNKNOWN = "unknown", Phase.IN_DOUBT
     ACCEPTED = "accepted", Phase.AT_MICROSOFT
     HANDS_OFF = "hands_off", Phase.AT_MICROSOFT
     COVERED = "covered", Phase.BOUGHT
-    STRANDED = "stranded", Phase.BOUGHT
     CONVERTED = "converted", Phase.DONE
+    REFUSED = "refused", Phase.UNSENT
+    FAILED = "failed", Phase.UNSENT
+    HELD = "held", Phase.UNSENT
+    WAITING = "waiting", Phase.UNSENT
+    DRIFTED = "drifted", Phase.UNSENT
     BY_OTHERS = "by_others", Phase.DONE
+    STRANDED = "stranded", Phase.BOUGHT
     UNDOING = "undoing", Phase.TAKEN_BACK
     UNDONE = "undone", Phase.TAKEN_BACK
     LATER = "later", Phase.FOREIGN
@@ -185,8 +185,8 @@ def _moves() -> Iterator[Move]:
 
 
 MOVES = tuple(_moves())
-"""What may follow what. The ledger refuses every other move; the diagram in the architecture page is drawn from
-this table. To stay in a state, with another reason, is no move."""
+"""What may follow what. The ledger refuses every other move; the diagram in the architecture page is drawn
+from this table. To stay in a state, with another reason, is no move."""
 _FOLLOWS = {state: frozenset(move.to for move in MOVES if state in move.sources) for state in ConversionState}
 
 

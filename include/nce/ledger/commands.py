@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from include.nce.domain.command import AnsweredAlready, Command, CommandKind, CommandOutcome
 from include.nce.domain.conversion import Conversion
-from include.nce.ledger.conversions import locked_as_seen
+from include.nce.ledger.conversions import refuse_unless_as_seen
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
 
@@ -34,7 +34,8 @@ class Commands(Transactions):
         """
         async with self._transaction() as session:
             # Two that intend the same take turns on the conversion; the second finds the first one's.
-            conversion = await locked_as_seen(session, seen)
+            conversion = await session.get_one(ConversionRow, seen.conversion_id, with_for_update=True)
+            refuse_unless_as_seen(conversion, seen)
             standing = await _open(session, seen.conversion_id, kind)
             if standing is not None:
                 return standing

@@ -58,7 +58,7 @@ class Conversions(Transactions):
         """
         query = select(ConversionRow).where(
             _about(campaign, partner),
-            ConversionRow.state.in_(ConversionState.where(lambda state: not state.starts_afresh)),
+            ConversionRow.state.not_in(ConversionState.where(lambda state: state.starts_afresh)),
         )
         async with self._transaction() as session:
             rows = (await session.scalars(query)).all()
@@ -89,11 +89,12 @@ class Conversions(Transactions):
             raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
         reason = masked(reason)
         async with self._transaction() as session:
-            row = await locked_as_seen(session, seen)
-            conversion_of(row).refuse_move(state)
+            row = await session.get_one(ConversionRow, seen.conversion_id, with_for_update=True)
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
-            if row.state is state and row.reason == reason and not learnt:
+            if row.state is state and row.reason == reason and row.plan_id == seen.plan_id and not learnt:
                 return conversion_of(row)
+            refuse_unless_as_seen(row, seen)
+            seen.refuse_move(state)
             if row.state is not state:
                 row.state, row.state_since_at = state, at
                 if row.not_before_at is not None and "not_before_at" not in facts:
@@ -157,14 +158,12 @@ class Conversions(Transactions):
             )
 
 
-async def locked_as_seen(session: AsyncSession, seen: Conversion) -> ConversionRow:
-    """Its row, locked for this transaction. Raises `Overtaken` when it is in another state or plan by now."""
-    row = await session.get_one(ConversionRow, seen.conversion_id, with_for_update=True)
+def refuse_unless_as_seen(row: ConversionRow, seen: Conversion) -> None:
+    """Raises `Overtaken` when it is in another state or plan by now."""
     if row.state is not seen.state:
         raise Overtaken(f"{row.legacy_id} is {row.state.value} by now, no longer {seen.state.value}")
     if row.plan_id != seen.plan_id:
         raise Overtaken(f"{row.legacy_id} has been planned anew since it was looked at")
-    return row
 
 
 def conversion_of(row: ConversionRow) -> Conversion:

@@ -39,10 +39,11 @@ class Previews(Transactions):
             ConversionRow.conversion_id.is_(None),
             ConversionRow.state.in_(ConversionState.where(lambda state: state.is_unsent)),
         )
+        under_way = ConversionState.where(lambda state: state.is_under_way)
         query = (
             select(
                 func.count().filter(and_(due, not_begun)),
-                func.count().filter(ConversionRow.state.in_(ConversionState.where(lambda state: state.is_under_way))),
+                func.count().filter(ConversionRow.state.in_(under_way)),
                 func.count(PartnerRow.partner.distinct()),
                 func.count(PartnerRow.partner.distinct()).filter(latest.c.plan_id.is_(None)),
                 func.count().filter(and_(PlanLineRow.klass.in_(_OPEN_AGAIN), not_begun)),

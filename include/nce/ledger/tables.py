@@ -27,6 +27,7 @@ from sqlalchemy import (
     Identity,
     Index,
     MetaData,
+    String,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -191,7 +192,7 @@ class ConversionStateType(TypeDecorator[ConversionState]):
     """The states of this version. One that a later version wrote reads as `LATER`, which is never written:
     a batch with such a line goes on without it."""
 
-    impl = Text
+    impl = String(40)
     cache_ok = True
 
     def process_bind_param(self, value: ConversionState | None, dialect: Dialect) -> str | None:
@@ -206,6 +207,12 @@ class ConversionStateType(TypeDecorator[ConversionState]):
             return ConversionState(value)
         except ValueError:
             return ConversionState.LATER
+
+
+def known_state() -> CheckConstraint:
+    """What `ConversionStateType` may write."""
+    states = ", ".join(f"'{state.value}'" for state in ConversionState if state is not ConversionState.LATER)
+    return CheckConstraint(f"state IN ({states})", name="state")
 
 
 class Table(DeclarativeBase):
@@ -230,7 +237,7 @@ class Table(DeclarativeBase):
         CaseState: one_of(CaseState, "state"),
         Check: one_of(Check, "check"),
         CommandEvent: one_of(CommandEvent, "event"),
-        ConversionState: one_of(ConversionState, "state"),
+        ConversionState: ConversionStateType(),
         CoverageGap: one_of(CoverageGap, "gap"),
         DecisionKind: one_of(DecisionKind, "kind"),
         FindingEvent: one_of(FindingEvent, "event"),
@@ -562,6 +569,7 @@ class ConversionRow(Table):
     __table_args__ = (
         of_partner(),
         UniqueConstraint("customer_id", "legacy_id"),
+        known_state(),
         CheckConstraint(
             "customer_id = lower(customer_id) AND legacy_id = lower(legacy_id)", name="ids_are_lower_case"
         ),
@@ -599,7 +607,10 @@ class ConversionHistoryRow(Table):
     """Each state a conversion was in, with the reason and the facts learnt on the way there."""
 
     __tablename__ = "conversion_history"
-    __table_args__ = (Index(None, "conversion_id", "history_id"),)
+    __table_args__ = (
+        known_state(),
+        Index(None, "conversion_id", "history_id"),
+    )
 
     history_id: Mapped[int] = numbered()
     conversion_id: Mapped[int] = mapped_column(ForeignKey("conversions.conversion_id"))

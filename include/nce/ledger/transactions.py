@@ -61,8 +61,8 @@ async def in_turn(session: AsyncSession, *names: str) -> None:
 
 
 async def campaign_turn(session: AsyncSession, campaign: str) -> None:
-    """What is said of a whole campaign (a version, a stop, a release) waits for the sends that are being let go
-    at this moment, and they wait for it; released with this transaction."""
+    """What is said of a whole campaign (a version, a stop, a release) and the sends that are being let go at
+    this moment wait for each other; released with this transaction."""
     await session.execute(select(func.pg_advisory_xact_lock(lock_key("campaign", campaign))))
 
 

@@ -82,7 +82,8 @@ class CampaignWaves(Transactions):
         )
 
     async def in_flight(self, campaign: str, *, besides: Collection[int] = ()) -> int:
-        """How many conversions were sent within `ANSWER_COMES_WITHIN` of the server's clock without an answer.
+        """How many conversions were sent within `ANSWER_COMES_WITHIN`, by the server's clock, and have no
+        answer.
 
         Who asks within a transaction is the only one to be admitted until it ends.
         """

@@ -5,8 +5,8 @@ Leaves paths and bodies to the resource files, tokens to `auth`, and what to do 
 
 Reads are repeated on faults of the network, 5xx, 408 and 429. **A write is sent once**: only a 401, which
 proves that it was refused, lets it leave a second time, with a new token and the same MS-RequestId. Where the
-answer to a write is lost, `OutcomeUnknown` says so. A write that carries `leave` asks it for each attempt, signed
-in, within the budget and connected, when nothing but the bytes is left to do.
+answer to a write is lost, `OutcomeUnknown` says so. A write that carries `leave` asks it for each attempt,
+when it is signed in, within the budget and connected, and nothing but the bytes is left to do.
 
 Facts: headers (6/7/2022), api-throttling-guidance (7/18/2022).
 """
@@ -65,7 +65,8 @@ _METHODS = ("GET", "POST", "PUT", "PATCH")
 
 log = logging.getLogger(__name__)
 Leave = Callable[[], Awaitable[None]]
-"""Returns when a write may leave now; whatever it raises keeps the write here and comes out of `send` as it is."""
+"""Returns when a write may leave now. What it raises keeps the write here, and comes out of `send` as it
+is."""
 _leave: ContextVar[Leave | None] = ContextVar("leave", default=None)
 Kind = TypeVar("Kind")
 Wire = TypeVar("Wire", bound=WireModel)
@@ -352,7 +353,7 @@ class Transport:
 
 
 class _Kept(Exception):
-    """`leave` raised, so that nothing was sent. Wrapped: a timeout of the ledger's is none of the network's."""
+    """`leave` raised: nothing was sent. Wrapped: a timeout of the ledger is not one of the network."""
 
     def __init__(self, why: Exception) -> None:
         super().__init__(str(why))

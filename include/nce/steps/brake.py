@@ -66,8 +66,8 @@ async def refuse_unless_admitted(
     known = record.known
     if why_stop(policy, figures.if_all_fail(in_flight), known_zero=known.zero, known_double=known.double):
         raise NotYourTurn(
-            f"As many purchases are on their way ({in_flight}) as may fail before the campaign stops; the next "
-            "one leaves when they are answered."
+            f"As many purchases are on their way ({in_flight}) as may fail before the campaign stops; the "
+            "next one leaves when they are answered."
         )
 
 

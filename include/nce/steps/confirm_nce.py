@@ -220,8 +220,8 @@ async def _note_found(line: Conversion, migration: Migration, now_at: datetime, 
     command = await ledger.open_command(line.conversion_id, CommandKind.CREATE_MIGRATION)
     if command is not None:
         await ledger.note_answer(
-            command.command_id, at=now_at, outcome=CommandOutcome.FOUND, status=None, code=None, correlation_id=None,
-            body={"migration": migration.migration_id, "state": migration.state.value},
+            command.command_id, at=now_at, outcome=CommandOutcome.FOUND, status=None, code=None,
+            correlation_id=None, body={"migration": migration.migration_id, "state": migration.state.value},
         )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """The one place from which a conversion's writes leave for Partner Center.
 
-Purchase, suspension and undo go the same way: the lock is looked at, the intention is committed, and only when
-the client is signed in, has its share of the call budget and is connected does the last word begin. One short
-transaction of the ledger reads what was said until this moment and notes that the command leaves; then the lock
-and the age of that look are checked once more, and the bytes leave. What is on record when they do binds them.
+Purchase, suspension and undo go the same way. The lock is looked at and the intention is committed. Once the
+client is signed in, has its share of the call budget and is connected, the last word begins: one short
+transaction of the ledger reads what was said until this moment, and notes that the command leaves. Then the
+lock and the age of that look are checked, and the bytes leave. What is on record when they do binds them.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Outcome:
 
 
 Call = Callable[[Departure, Sequence[Conversion]], Awaitable[Answered]]
-"""Writes with the departure, and moves the members (as they are once it has left) by the answer: a process that
-dies in between leaves a question, and no loss."""
+"""Writes with the departure, and moves the members, as they are once it has left, by the answer: a process
+that dies in between leaves a question, and no loss."""
 LastWord = Callable[[Ledger], Awaitable[None]]
 """Reads what was said until now from the ledger that it is handed, and raises what forbids the send."""
 

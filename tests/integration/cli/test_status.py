@@ -102,7 +102,8 @@ def test_customers_that_opted_out_alone_are_counted(
 def test_a_subscription_that_is_converted_names_its_successor_after_the_reason(running_desk: Desk) -> None:
     async def convert(ledger: PostgresLedger) -> None:
         [line] = await ledger.conversions(RUN)
-        await bring(ledger, line.conversion_id, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=AT,
+        await bring(ledger, line.conversion_id, ConversionState.CONVERTED,
+                    "NCE is active, legacy is suspended", at=AT,
             nce_subscription_id=guid("successor"),
         )  # fmt: skip
 

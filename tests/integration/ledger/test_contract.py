@@ -10,8 +10,8 @@ import pytest
 
 from include.nce.domain.approval import Approval, ApprovalWord, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
-from include.nce.domain.command import AnsweredAlready, CommandKind
-from include.nce.domain.conversion import ConversionState, Overtaken
+from include.nce.domain.command import AnsweredAlready, CommandKind, CommandOutcome
+from include.nce.domain.conversion import ConversionState, ImpossibleMove, Overtaken
 from include.nce.domain.errors import Busy, InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding
@@ -340,8 +340,8 @@ async def test_done_tells_what_is_finished_and_what_is_under_way(ledger):
     await bring(ledger, ids[guid("c")], ConversionState.REFUSED, "no", at=AT)
     done = await ledger.standing_conversions(CAMPAIGN, "rossi")
     assert {legacy_id: (d.state, d.nce_subscription_id, d.base_id) for legacy_id, d in done.items()} == {
-        guid("a"): (SubscriptionClass.CONVERTED, "n1", guid("a")),
-        guid("b"): (SubscriptionClass.DUE, None, guid("b")),
+        guid("a"): (ConversionState.CONVERTED, "n1", guid("a")),
+        guid("b"): (ConversionState.STRANDED, None, guid("b")),
     }
 
 
@@ -401,32 +401,27 @@ async def test_an_intention_without_an_answer_is_the_same_intention(ledger):
 
 async def test_who_was_overtaken_intends_nothing(ledger):
     number = await one_conversion(ledger)
-    await bring(ledger, number, ConversionState.CONVERTED, at=AT)
+    covered = await bring(ledger, number, ConversionState.COVERED, at=AT)
+    converted = await ledger.advance(covered, ConversionState.CONVERTED, at=AT)
     with pytest.raises(Overtaken):
-        await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=LATER, seen=ConversionState.COVERED)
+        await ledger.intend(covered, CommandKind.SUSPEND_LEGACY, {}, at=LATER)
     assert await ledger.open_command(number, CommandKind.SUSPEND_LEGACY) is None
-    await intend(ledger, number, CommandKind.SUSPEND_LEGACY, {}, at=LATER, seen=ConversionState.CONVERTED)
+    await ledger.intend(converted, CommandKind.SUSPEND_LEGACY, {}, at=LATER)
 
 
-async def answer(ledger: Ledger, command_id: int, verdict: str) -> None:
+async def answer(ledger: Ledger, command_id: int, outcome: str) -> None:
     await ledger.note_answer(
-        command_id, at=LATER, verdict=verdict, status=None, code=None, correlation_id=None, body=None
-    )
+        command_id, at=LATER, outcome=CommandOutcome(outcome), status=None, code=None, correlation_id=None,
+        body=None,
+    )  # fmt: skip
 
 
 async def test_who_was_overtaken_changes_nothing(ledger):
     number = await one_conversion(ledger)
-    await bring(ledger, number, ConversionState.SENT, at=AT, seen=ConversionState.PLANNED)
-    before = await ledger.conversion(number)
+    seen = await ledger.conversion(number)
+    before = await ledger.advance(seen, ConversionState.SENT, at=AT)
     with pytest.raises(Overtaken):
-        await bring(
-            ledger,
-            number,
-            ConversionState.REFUSED,
-            "an orphan's word",
-            at=LATER,
-            seen=ConversionState.PLANNED,
-        )
+        await ledger.advance(seen, ConversionState.REFUSED, "an orphan's word", at=LATER)
     assert await ledger.conversion(number) == before
 
 
@@ -437,11 +432,16 @@ async def test_what_was_decided_by_a_plan_says_nothing_once_there_is_another(led
     anew = await ledger.conversion(number)
     assert (anew.state, anew.plan_id != before.plan_id) == (before.state, True)
     with pytest.raises(Overtaken):
-        await bring(
-            ledger, number, ConversionState.SENT, at=LATER, seen=before.state, seen_plan=before.plan_id
-        )
+        await ledger.advance(before, ConversionState.SENT, at=LATER)
     assert await ledger.conversion(number) == anew
-    await bring(ledger, number, ConversionState.SENT, at=LATER, seen=anew.state, seen_plan=anew.plan_id)
+    await ledger.advance(anew, ConversionState.SENT, at=LATER)
+
+
+async def test_a_move_that_the_table_does_not_know_is_refused_and_leaves_no_trace(ledger):
+    converted = await bring(ledger, await one_conversion(ledger), ConversionState.CONVERTED, at=AT)
+    with pytest.raises(ImpossibleMove):
+        await ledger.advance(converted, ConversionState.PLANNED, at=LATER)
+    assert await ledger.conversion(converted.conversion_id) == converted
 
 
 async def test_a_lost_answer_leaves_the_command_open(ledger):
@@ -488,7 +488,7 @@ async def test_the_last_sending_counts_until_it_is_refused(ledger):
 async def test_commands_of_two_kinds_do_not_mix(ledger):
     number = await one_conversion(ledger)
     await intend(ledger, number, CommandKind.CHECK_OUT, {}, at=AT)
-    assert await ledger.open_command(number, CommandKind.CHECK_OUT) is None
+    assert await ledger.open_command(number, CommandKind.CREATE_MIGRATION) is None
 
 
 async def test_only_one_writes_for_a_subscription(ledger):

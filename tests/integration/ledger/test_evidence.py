@@ -72,7 +72,8 @@ async def tell(ledger: PostgresLedger) -> None:
     command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 6}, at=LATER)
     await ledger.note_sending(command.command_id, at=LATER)
     await ledger.note_answer(
-        command.command_id, at=LATER, outcome=CommandOutcome.LOST, status=504, code=None, correlation_id="corr-1",
+        command.command_id, at=LATER, outcome=CommandOutcome.LOST, status=504, code=None,
+        correlation_id="corr-1",
         body="<html>gateway\u202e</html>",
     )  # fmt: skip
     await ledger.note_answer(
@@ -84,7 +85,8 @@ async def tell(ledger: PostgresLedger) -> None:
         correlation_id=None,
         body=ANSWER,
     )
-    await bring(ledger, number, ConversionState.CONVERTED, "NCE is active, legacy is suspended", at=MUCH_LATER,
+    await bring(ledger, number, ConversionState.CONVERTED,
+                "NCE is active, legacy is suspended", at=MUCH_LATER,
         nce_subscription_id=guid("nce"), migration_id="m-1",
     )  # fmt: skip
     await ledger.record_survey(RUN, [replace(legacy, status=Status.SUSPENDED), nce], [], at=MUCH_LATER)

@@ -79,10 +79,10 @@ class TestWhatIsCompared:
         await ledger.record_survey(RUN, seen, [], at=AT)
         held = due("one", klass=SubscriptionClass.HELD, reason="MPA is missing.")
         await ledger.record_verdicts(RUN, [held], [], at=AT)
-        known = {k.line.legacy_id: k for k in (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions}
+        known = {k.legacy_id: k for k in (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions}
 
         assert known.keys() == {guid("one"), guid("add-on")}
-        one, add_on = known[guid("one")].line, known[guid("add-on")].line
+        one, add_on = known[guid("one")], known[guid("add-on")]
         assert (one.klass, one.planned_seats, one.last_status, one.offer_name) == (
             SubscriptionClass.HELD, 5, Status.ACTIVE, "Business Basic",
         )  # fmt: skip
@@ -110,25 +110,25 @@ class TestWhatIsCompared:
         known = await ledger.known_holdings(CAMPAIGN, "rossi")
         (line,) = known.subscriptions
         assert line.conversion == await ledger.conversion(number)
-        conversion = line.line.conversion
+        conversion = line.conversion
         assert conversion is not None
-        assert (conversion.state, conversion.since_at, conversion.at_microsoft, conversion.reason) == (
+        assert (conversion.state, conversion.state_since_at, conversion.at_microsoft, conversion.reason) == (
             S.COVERED, LATER, True, "active",
         )  # fmt: skip
-        assert conversion.unanswered_at is None
+        assert line.unanswered_at is None
         assert known.placed == {"n1", "o1"}
 
     async def test_its_class_is_what_the_conversion_came_to(self, ledger):
         await bring(ledger, await one_conversion(ledger), S.REFUSED, "no", at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
-        assert known.line.klass is SubscriptionClass.FAILED
+        assert known.klass is SubscriptionClass.FAILED
 
     async def test_a_plan_without_it_lets_the_plans_class_stand(self, ledger):
         await bring(ledger, await one_conversion(ledger), S.REFUSED, "no", at=AT)
         held = due("one", klass=SubscriptionClass.HELD)
         await ledger.record_verdicts(RUN, [held], [], at=LATER)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
-        assert known.line.klass is SubscriptionClass.HELD
+        assert known.klass is SubscriptionClass.HELD
 
     async def test_a_whole_bundle_is_in_doubt_when_its_base_was_sent_and_not_answered(self, ledger):
         await ledger.record_verdicts(
@@ -139,7 +139,7 @@ class TestWhatIsCompared:
 
         async def sent_at() -> set[Any]:
             known = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
-            return {k.line.conversion.unanswered_at for k in known if k.line.conversion}
+            return {k.unanswered_at for k in known if k.conversion}
 
         assert await sent_at() == {None}
         await ledger.note_sending(command.command_id, at=LATER)
@@ -169,7 +169,7 @@ class TestWhatIsCompared:
         command = await intend(ledger, await one_conversion(ledger), CommandKind.SUSPEND_LEGACY, {}, at=AT)
         await ledger.note_sending(command.command_id, at=AT)
         (known,) = (await ledger.known_holdings(CAMPAIGN, "rossi")).subscriptions
-        assert known.line.conversion.unanswered_at is None
+        assert known.unanswered_at is None
 
     async def test_what_another_partner_converted_is_compared_there_and_has_its_place_here(self, ledger):
         number = await one_conversion(ledger)
@@ -177,7 +177,7 @@ class TestWhatIsCompared:
         await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
         await ledger.record_survey("verdis", [subscription("one"), subscription("two")], [], at=AT)
         known = await ledger.known_holdings(CAMPAIGN, "verdi")
-        assert [k.line.legacy_id for k in known.subscriptions] == [guid("two")]
+        assert [k.legacy_id for k in known.subscriptions] == [guid("two")]
         assert known.placed == {"n1"}
 
     async def test_of_a_partner_that_never_ran_nothing_is_known(self, ledger):

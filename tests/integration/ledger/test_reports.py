@@ -221,7 +221,8 @@ async def tell_a_story(ledger: PostgresLedger) -> str:
     command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"seats": 5}, at=next(minutes))
     await ledger.note_sending(command.command_id, at=next(minutes))
     await ledger.note_answer(
-        command.command_id, at=next(minutes), outcome=CommandOutcome.REFUSED, status=400, code=2001, correlation_id="corr",
+        command.command_id, at=next(minutes), outcome=CommandOutcome.REFUSED, status=400, code=2001,
+        correlation_id="corr",
         body={"code": 2001},
     )  # fmt: skip
     await bring(ledger, number, ConversionState.REFUSED, "code 2001", at=next(minutes))

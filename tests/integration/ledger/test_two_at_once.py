@@ -27,7 +27,7 @@ from tests.integration.ledger.scene import (
     partner,
     subscription,
 )
-from tests.support.scene import bring, intend
+from tests.support.scene import intend
 
 
 @pytest.fixture
@@ -104,14 +104,7 @@ async def test_the_same_step_twice_at_once_leaves_one_trace(postgres_ledger, oth
     before = await count(postgres_ledger, ConversionHistoryRow)
     await asyncio.gather(
         *(
-            bring(
-                ledger,
-                conversion.conversion_id,
-                ConversionState.ACCEPTED,
-                "migrating",
-                at=AT,
-                migration_id="m",
-            )
+            ledger.advance(conversion, ConversionState.ACCEPTED, "migrating", at=AT, migration_id="m")
             for ledger in (postgres_ledger, other) * 2
         )
     )

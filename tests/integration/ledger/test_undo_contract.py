@@ -69,7 +69,7 @@ async def test_what_is_bought_comes_in_whole_bundles(ledger):
     assert await ledger.bought(CAMPAIGN, "verdi") == []
 
 
-@pytest.mark.parametrize("state", sorted(set(S)))
+@pytest.mark.parametrize("state", sorted(set(S) - {S.LATER}))
 async def test_only_what_is_bought_or_may_be_is_listed(ledger, state):
     await converted(ledger, state)
     found = await ledger.bought(CAMPAIGN, "rossi")
@@ -204,7 +204,7 @@ async def test_what_is_taken_back_is_known_to_later_plans(ledger, state, klass):
     await converted(ledger, state)
     done = await ledger.standing_conversions(CAMPAIGN, "rossi")
 
-    assert {each.state for each in done.values()} == {klass}
+    assert {each.state for each in done.values()} == {state}
     assert set((await ledger.effective_classes(RUN)).values()) == {klass}
 
 

@@ -10,11 +10,12 @@ def test_the_committed_reference_pages_are_current() -> None:
 
 
 def test_a_changed_page_is_noticed(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    monkeypatch.setattr(reference, "DOCS", tmp_path)
+    (tmp_path / "reference").mkdir()
     for name, text in reference.pages().items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "cli.md").write_text("old")
-    assert reference.stale() == ["cli.md"]
+    (tmp_path / "reference/cli.md").write_text("old")
+    assert reference.stale() == ["reference/cli.md"]
 
 
 def test_every_field_of_every_document_has_a_meaning() -> None:

@@ -131,8 +131,19 @@ def test_what_a_later_version_wrote_is_left_alone(state: ConversionState) -> Non
     later = ConversionState.LATER
     assert not may_become(later, state)
     assert not may_become(state, later)
-    asked = ("is_unsent", "is_in_doubt", "is_pending", "is_under_way", "starts_afresh", "can_be_undone",
-             "is_bought", "was_tried", "counts_as_failed", "waits_for_microsoft", "needs_somebody")  # fmt: skip
+    asked = (
+        "is_unsent",
+        "is_in_doubt",
+        "is_pending",
+        "is_under_way",
+        "starts_afresh",
+        "can_be_undone",
+        "is_bought",
+        "was_tried",
+        "counts_as_failed",
+        "waits_for_microsoft",
+        "needs_somebody",
+    )
     assert not any(getattr(later, name) for name in asked)
 
 
