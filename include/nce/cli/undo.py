@@ -15,6 +15,7 @@ from include.nce.cli.entry import Unavailable, as_command
 from include.nce.cli.runs import refuse_paused
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     JsonOption,
     author,
@@ -26,6 +27,7 @@ from include.nce.domain.conversion import PENDING_STATES, ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.domain.undo import CaseState, UndoCause, hours_left
+from include.nce.steps.people.keep_nce import keep_nce
 
 if TYPE_CHECKING:
     from include.nce.ledger.ledger import PostgresLedger
@@ -153,6 +155,7 @@ async def start(
     _one_scope(subscription, customer, partner)
     if len(reason.strip()) < 3:
         raise InputRefused(["reason: it is missing; say why with --reason, it stays on record."])
+    who = author(by)
     now_at = await campaign_now()
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
@@ -168,7 +171,7 @@ async def start(
         "customer": lower_guid(customer) if customer else None,
         "everything": subscription is None and customer is None,
         "reason": reason.strip(),
-        "asked_by": author(by),
+        "asked_by": who.name,
     }
     # Imported here, so that commands which start nothing do not pay for httpx.
     from include.nce.cli.airflow_api import AirflowApi, RunExists
@@ -176,9 +179,7 @@ async def start(
     with AirflowApi.open() as airflow:
         refuse_paused(airflow, UNDO_DAG)
         try:
-            airflow.start(
-                UNDO_DAG, run_id, conf, f"Undo for {whose}, asked by {author(by)}: {reason.strip()}"
-            )
+            airflow.start(UNDO_DAG, run_id, conf, f"Undo for {whose}, asked by {who}: {reason.strip()}")
         except RunExists:
             raise Unavailable(f"Run {run_id} was started this very second; look at it first.") from None
         say(f"Started {run_id}")
@@ -199,21 +200,15 @@ async def keep(
     Nothing is sent. Where the customer is covered twice, the partner's next run ends legacy, and only past
     the cancel gate: start it with `nce backfill PARTNER`.
     """
-    from include.nce.steps.keep_nce import keep_nce
-
-    if not reason.strip():
-        raise InputRefused(["reason: it is empty; say why, it stays on record."])
-    now_at = await campaign_now()
+    who = author(by)
     async with open_ledger() as ledger:
         await campaign_named(ledger, campaign)
-        closed, finished_later = await keep_nce(
-            case, reason=reason.strip(), by=author(by), ledger=ledger, now_at=now_at
-        )
-    say(f"Case {case} is closed: {closed.sentence}")
-    if finished_later:
+        kept = await keep_nce(case, reason, by=who, ledger=ledger, clock=CampaignClock())
+    say(f"Case {case} is closed: {kept.case.sentence}")
+    if kept.finished_by_next_run:
         remark(
-            f"{len(finished_later)} still active in legacy: nce backfill {closed.partner} ends them past the "
-            "cancel gate."
+            f"{len(kept.finished_by_next_run)} still active in legacy: nce backfill {kept.case.partner} ends "
+            "them past the cancel gate."
         )
 
 

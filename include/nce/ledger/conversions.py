@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.classification import Done, SubscriptionClass
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
@@ -20,7 +21,6 @@ from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
     ConversionHistoryRow,
     ConversionRow,
-    DecisionKind,
     DecisionRow,
     SubscriptionRow,
 )

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, any_, case, func, literal, or_, sele
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.conversion import UNDER_WAY_STATES, ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.subscription import Status, SubscriptionKind
@@ -25,7 +26,6 @@ from include.nce.ledger.tables import (
     CampaignEvent,
     CampaignEventRow,
     ConversionRow,
-    DecisionKind,
     DecisionRow,
     OptOutRulingRow,
     PartnerRow,

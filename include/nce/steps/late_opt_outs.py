@@ -6,9 +6,13 @@ Looking twice opens nothing twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
+from include.nce.domain.campaign import Campaign
+from include.nce.domain.opt_out import OptOut
 from include.nce.domain.partner import Partner
 from include.nce.domain.undo import (
     BOUGHT_STATES,
@@ -21,9 +25,19 @@ from include.nce.domain.undo import (
     no_longer_called_for,
     too_late_sentence,
 )
-from include.nce.steps.ports import Ledger, UndoCase
+from include.nce.steps.ports import UndoCase, UndoRecords
 
 _NOTHING_SENT = (CaseState.OPEN, CaseState.TOO_LATE, CaseState.PERSON_DECIDES)
+
+
+class LateOptOutLedger(UndoRecords, Protocol):
+    """The part of the ledger that knows the forms, and what was bought against them."""
+
+    async def campaign(self, name: str) -> Campaign: ...
+
+    async def opt_outs(self, campaign: str, partner: str) -> Sequence[OptOut]:
+        """All opt-outs of a partner and its customers, withdrawn ones too, in the order of arrival."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class LateOptOuts:
 
 
 async def look_for_late_opt_outs(
-    campaign: str, partner: Partner, *, by: str, ledger: Ledger, now_at: datetime
+    campaign: str, partner: Partner, *, by: str, ledger: LateOptOutLedger, now_at: datetime
 ) -> LateOptOuts:
     """Open what the opt-outs on record call for, close what they no longer do, and say what is too late."""
     policy = await ledger.campaign(campaign)
@@ -86,7 +100,7 @@ async def look_for_late_opt_outs(
     return LateOptOuts(tuple(opened), tuple(closed), tuple(standing))
 
 
-async def _is_bought(case: UndoCase, ledger: Ledger) -> bool:
+async def _is_bought(case: UndoCase, ledger: UndoRecords) -> bool:
     """Or may be, or was: a purchase that was pending when the case was opened may have failed since."""
     members = await ledger.undo_members(case.case_id)
     return any(m.conversion.state in BOUGHT_STATES | TAKEN_BACK_OR_TO_BE for m in members)
