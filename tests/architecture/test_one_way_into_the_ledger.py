@@ -18,6 +18,8 @@ ENTRIES = [
     file for part in ("cli", "board", "orchestration") for file in sorted((PRODUCT / part).rglob("*.py"))
 ]
 ACTS = [file for file in sorted((PRODUCT / "steps" / "people").rglob("*.py")) if file.name != "__init__.py"]
+STARTED_BY_AIRFLOW = {"start_runs.py", "start_undo.py"}
+"""Acts whose first word on record is that of the run they start."""
 
 OF_THE_SESSION = {"add", "add_all", "delete", "merge"}
 STATEMENTS = {"insert", "update", "delete", "in_turn", "setattr"}
@@ -141,7 +143,7 @@ def test_an_act_writes_under_the_name_of_an_author(file: Path) -> None:
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.AsyncFunctionDef) and WRITING & set(asked_of_a_ledger(ast.unparse(node)))
     ]
-    assert acts, f"{file.name} puts nothing on record"
+    assert acts or file.name in STARTED_BY_AIRFLOW, f"{file.name} puts nothing on record"
     for act in acts:
         given = {each.arg: ast.unparse(each.annotation or each) for each in act.args.kwonlyargs}
         assert given.get("by") == "Author", act.name

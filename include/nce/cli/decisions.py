@@ -17,8 +17,6 @@ from include.nce.cli.surroundings import (
     open_ledger,
 )
 from include.nce.domain.decision import DecisionKind
-from include.nce.domain.errors import InputRefused
-from include.nce.domain.subscription import is_guid
 from include.nce.steps.people.decide import NewDecision, decide
 
 decide_app = typer.Typer(name="decide", no_args_is_help=True, help="A person's decisions about what is held.")
@@ -75,20 +73,11 @@ async def _decide(
     partner: str | None,
     campaign: str | None,
 ) -> None:
-    if not is_guid(subscription):
-        raise InputRefused(
-            [f"subscription: '{subscription}' is no id; it looks like 8-4-4-4-12 hexadecimal digits."]
-        )
+    wish = NewDecision(kind, subscription, reason, partner)
     who = author(by)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        done = await decide(
-            name,
-            NewDecision(kind, subscription, reason, partner),
-            by=who,
-            ledger=ledger,
-            clock=CampaignClock(),
-        )
+        done = await decide(name, wish, by=who, ledger=ledger, clock=CampaignClock())
     what = done.kind.value.replace("_", " ")
     say(f"Recorded for {done.subscription_id} of {done.partner}: {what}, decided by {done.by}.")
     remark(f"It takes effect in the partner's next plan; start it with: nce backfill {done.partner}.")

@@ -10,18 +10,25 @@ from typing import Protocol
 from include.nce.domain.author import Author, given_reason
 from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.subscription import lower_guid
+from include.nce.domain.subscription import lower_guid, refuse_no_id
 from include.nce.steps.ports import Clock
 
 
 @dataclass(frozen=True)
 class NewDecision:
-    """What is decided of which legacy subscription. `partner` None: the only one that was seen with it."""
+    """What is decided of which legacy subscription. `partner` None: the only one that was seen with it.
+
+    Raises `InputRefused` without a reason, and for what is not an id.
+    """
 
     kind: DecisionKind
     subscription_id: str
     reason: str
     partner: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse_no_id("subscription", self.subscription_id)
+        given_reason(self.reason)
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,7 @@ class Decisions(Protocol):
 
 
 async def decide(campaign: str, wish: NewDecision, *, by: Author, ledger: Decisions, clock: Clock) -> Decided:
-    """Put the decision on record. Raises `InputRefused` without a reason, and when it is not clear whose
-    subscription it is about."""
+    """Put the decision on record. Raises `InputRefused` when it is not clear whose subscription it is."""
     reason = given_reason(wish.reason)
     legacy_id = lower_guid(wish.subscription_id)
     partner = wish.partner or await _holder(campaign, legacy_id, ledger)
