@@ -26,7 +26,9 @@ PURCHASES = "tests/unit/steps/test_buy_nce.py"
 LOCKS = "tests/integration/ledger/test_two_at_once.py"
 CONTRACT = "tests/integration/ledger/test_contract.py"
 ANY_ORDER = "tests/safety/test_any_order.py"
-TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER)
+OPT_OUTS = "tests/unit/steps/people/test_opt_outs.py"
+AUTHORS = "tests/unit/domain/test_author.py"
+TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS)
 LEFT_OUT = (
     ".git",
     ".venv",
@@ -80,6 +82,34 @@ MUTANTS = (
         "    verdict = ruling.for_customer(base.customer_id)\n",
         "    verdict = OptOutVerdict.NONE\n",
         (TROUBLE, ANY_ORDER),
+    ),
+    Mutant(
+        "a withdrawal leaves the later word",
+        "include/nce/domain/opt_out.py",
+        "ends=tuple(opt_out for opt_out in standing if opt_out.received_at <= at),",
+        "ends=tuple(standing),",
+        (OPT_OUTS, CONTRACT),
+    ),
+    Mutant(
+        "the undo case of what was bought before its opt-out was recorded",
+        "include/nce/steps/people/record_opt_out.py",
+        "    for partner in partners.values():\n",
+        "    for partner in list(partners.values())[:0]:\n",
+        (OPT_OUTS,),
+    ),
+    Mutant(
+        "lists of opt-outs are written in one order",
+        "include/nce/ledger/opt_outs.py",
+        "in sorted(enumerate(opt_outs), key=lambda each: _key(each[1])):",
+        "in enumerate(opt_outs):",
+        (LOCKS,),
+    ),
+    Mutant(
+        "no person's word without a name",
+        "include/nce/domain/author.py",
+        "        if not name:\n",
+        "        if False:\n",
+        (AUTHORS,),
     ),
     Mutant(
         "the approval of exactly this plan",

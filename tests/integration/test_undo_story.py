@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from include.nce.domain.author import Author
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.partner import Partner
@@ -30,9 +31,9 @@ from include.nce.steps.cancel_legacy import cancel_legacy
 from include.nce.steps.close_undo import close_undo
 from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.honour_opt_out import honour_opt_out
-from include.nce.steps.keep_nce import keep_nce
 from include.nce.steps.late_opt_outs import look_for_late_opt_outs
 from include.nce.steps.open_run import open_run
+from include.nce.steps.people.keep_nce import keep_nce
 from include.nce.steps.plan_conversions import plan_conversions
 from include.nce.steps.plan_undo import UndoPlanned, UndoWish, answer_undo, plan_undo
 from include.nce.steps.undo_conversion import Undone, undo_conversions
@@ -227,8 +228,7 @@ async def test_a_window_that_closes_in_between_is_told_and_legacy_ends_only_past
         assert desk.held("mulini")["intune"] == ("active", ["active"])
         [case] = await desk.ledger.undo_cases(CAMPAIGN)
         await keep_nce(
-            case.case_id, reason="they stay", by="dora", ledger=desk.ledger,
-            now_at=await desk.tools["clock"].now(),
+            case.case_id, "they stay", by=Author("dora"), ledger=desk.ledger, clock=desk.tools["clock"],
         )  # fmt: skip
         await desk.convert()
         assert desk.held("mulini")["intune"] == ("suspended", ["active"])

@@ -24,10 +24,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy.engine import make_url
 
 from include.nce.domain.conversion import RETRIABLE_STATES, UNRESOLVED_STATES, ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import PartnerCenterFault
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import Answer
-from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.sending import LockLost
 from scripts import tally
 from scripts.stack import databases

@@ -24,8 +24,9 @@ from include.nce.domain.conversion import (
     Overtaken,
     Route,
 )
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import Busy, InputRefused
-from include.nce.domain.opt_out import OptOut, OptOutRuling, OptOutVerdict
+from include.nce.domain.opt_out import OptOut, OptOutRuling, OptOutVerdict, Withdrawal, withdrawal
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
@@ -34,7 +35,6 @@ from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
-from include.nce.ledger.tables import DecisionKind
 from tests.support.fake_findings import FakeFindings
 from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
@@ -98,16 +98,29 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
 
     # Policy
 
-    async def import_campaign(self, document: Campaign, author: str, reason: str) -> int:
+    async def import_campaign(
+        self, document: Campaign, author: str, reason: str, *, at: datetime | None = None
+    ) -> int:
         versions = self.versions.setdefault(document.campaign, [])
         if not versions or versions[-1] != document:
             versions.append(document)
         return len(versions)
 
     async def move_moment(
-        self, name: str, moment: str, value: date | datetime, author: str, reason: str
+        self,
+        name: str,
+        moment: str,
+        value: date | datetime,
+        author: str,
+        reason: str,
+        *,
+        at: datetime | None = None,
     ) -> int:
-        moved = (await self.campaign(name)).with_moment(moment, value, source=reason)
+        document = await self.campaign(name)
+        standing = getattr(document.moments, moment)
+        if value == (standing.at if isinstance(value, datetime) else standing.on):
+            return len(self.versions[name])
+        moved = document.with_moment(moment, value, source=reason)
         return await self.import_campaign(moved, author, reason)
 
     async def campaign(self, name: str) -> Campaign:
@@ -122,6 +135,9 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
     async def enrol(self, campaign: str, partners: Sequence[Partner]) -> None:
         await self.campaign(campaign)
         self.roster.update({(campaign, partner.partner): partner for partner in partners})
+
+    async def partner(self, campaign: str, partner: str) -> Partner:
+        return self._enrolled(campaign, partner)
 
     async def partners(
         self,
@@ -196,6 +212,9 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             self._opt_outs[key] = replace(opt_out, customer_id=customer)
         return new
 
+    async def record_opt_outs(self, campaign: str, opt_outs: Sequence[OptOut]) -> int:
+        return sum([await self.record_opt_out(campaign, opt_out) for opt_out in opt_outs])
+
     async def withdraw_opt_out(
         self,
         campaign: str,
@@ -204,14 +223,13 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
         customer_id: str | None = None,
         withdrawn_at: datetime,
         withdrawn_by: str,
-    ) -> int:
-        theirs = [key for key in self._opt_outs if key[:3] == (campaign, partner, customer_id)]
-        if not theirs:
-            raise InputRefused([f"No opt-out of {partner} is on record: there is none to withdraw."])
-        standing = [key for key in theirs if self._opt_outs[key].stands()]
-        for key in standing:
-            self._opt_outs[key] = replace(self._opt_outs[key], withdrawn_at=withdrawn_at)
-        return len(standing)  # fmt: skip
+    ) -> Withdrawal:
+        self._enrolled(campaign, partner)
+        said = withdrawal(await self.opt_outs(campaign, partner), customer_id, withdrawn_at)
+        for form in said.ends:
+            key = (campaign, partner, customer_id, form.received_at)
+            self._opt_outs[key] = replace(form, withdrawn_at=withdrawn_at)
+        return said
 
     async def opt_outs(self, campaign: str, partner: str) -> Sequence[OptOut]:
         theirs = [o for key, o in self._opt_outs.items() if key[:2] == (campaign, partner)]
@@ -501,6 +519,9 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
             self._confirmed[key] = at
         else:
             self._confirmed.pop(key, None)
+
+    async def holders(self, campaign: str, subscription_id: str) -> Sequence[str]:
+        return sorted({key[1] for key in self._surveyed if (key[0], key[2]) == (campaign, subscription_id)})
 
     def _seen(self, campaign: str, partner: str, subscription_id: str) -> str:
         self._enrolled(campaign, partner)

@@ -58,6 +58,17 @@ class FakeUndoRecords:
             and (subscription_id is None or (c.customer_id, c.base_id) in named)
         )
 
+    async def buyers_of(
+        self: FakeLedger,
+        campaign: str,
+        *,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+    ) -> Sequence[str]:
+        about = {"subscription_id": subscription_id, "customer_id": customer_id}
+        names = [name for where, name in self.roster if where == campaign]
+        return [name for name in sorted(names) if await self.bought(campaign, name, **about)]
+
     def _undo_members(self: FakeLedger, conversions: Iterable[Conversion]) -> list[UndoMember]:
         members = []
         for c in sorted(

@@ -131,7 +131,6 @@ def test_the_opt_out_list_that_the_guide_shows_is_accepted() -> None:
         name="example",
         zone="Europe/Rome",
         known_partners={"conti-it", "sol-sistemas"},
-        recorded_by="anna",
         now_at=datetime(2022, 7, 2, tzinfo=timezone.utc),
     )
     assert [(form.partner, form.received_at.hour) for form in forms] == [

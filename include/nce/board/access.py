@@ -34,6 +34,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
 
+from include.nce.domain.author import Author
+
 GUARDED_DAG = "nce_partner_migration"
 GUARDED_CONNECTION = "partner_center"
 DATES_VIEW = "NCE campaign dates"
@@ -59,6 +61,11 @@ class Person:
     id: str
     name: str
     may: frozenset[Access]
+
+    @property
+    def author(self) -> Author:
+        """Raises `InputRefused` for a login that has no name."""
+        return Author(self.name)
 
 
 class Requires:

@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.nce.board.access import Access, Person, Requires
 from include.nce.board.cross_site import with_bearer_token
 from include.nce.board.desk import OpenDeskDep
-from include.nce.board.entries import move_date, record_opt_out
+from include.nce.board.entries import move_date, record_opt_out, withdraw_opt_out
 from include.nce.domain.campaign import MOVABLE_MOMENTS, Moment
+from include.nce.domain.undo import CaseState
+from include.nce.domain.undo_case import UndoCase
 from include.nce.ledger.opt_outs import RecordedOptOut
 from include.nce.ledger.reports import STANDINGS, CampaignStatus, Page, PartnerStatus
 
@@ -82,12 +84,52 @@ class NewOptOut(_Wish):
     note: str = Field(default="", description="Where it is filed. No names, addresses or telephone numbers.")
 
 
+class UndoCaseOpened(BaseModel):
+    """What is bought already against an opt-out, and how long it can still be taken back."""
+
+    case: int
+    subscription: str = Field(description="The legacy base subscription of the bundle.")
+    state: CaseState
+    until_at: datetime | None = Field(description="When the window closes; null: not asked yet.")
+    sentence: str
+
+    @classmethod
+    def of(cls, case: UndoCase) -> UndoCaseOpened:
+        return cls(
+            case=case.case_id,
+            subscription=case.base_id,
+            state=case.state,
+            until_at=case.until_at,
+            sentence=case.sentence,
+        )
+
+
 class RecordedOptOutAnswer(BaseModel):
     new: bool = Field(description="False: it was on record already.")
     in_time: bool
     received_at: datetime
     deadline_at: datetime
     recorded_by: str = Field(description="Who was logged in.")
+    undo_cases: list[UndoCaseOpened] = Field(description="Open, of what is bought against opt-outs.")
+
+
+class WithdrawnOptOut(_Wish):
+    partner: str = Field(description="Short id.")
+    customer: str | None = Field(
+        default=None, description="Tenant id; left out: the word of the whole partner."
+    )
+    at: str | None = Field(
+        default=None,
+        description="When it was taken back: a day or an instant, in the partner's zone. Left out: now.",
+    )
+    preview: bool = Field(default=False, description="Only say what it would end; nothing is recorded.")
+
+
+class WithdrawnOptOutAnswer(BaseModel):
+    at: datetime = Field(description="What was received until then ends.")
+    ended: list[datetime] = Field(description="When the forms were received that end.")
+    left: list[datetime] = Field(description="When those were received that came in later and stand.")
+    closed_cases: list[int] = Field(description="Undo cases that nothing calls for any more.")
 
 
 class MovedDate(_Wish):
@@ -184,18 +226,38 @@ async def opt_outs(
 async def add_opt_out(
     campaign: str, wish: NewOptOut, person: Recorder, open_desk: OpenDeskDep
 ) -> RecordedOptOutAnswer:
-    """Record an opt-out. The same one again changes nothing."""
+    """Record an opt-out; what is bought already gets an undo case. The same one again changes nothing."""
     async with open_desk() as desk:
         recorded = await record_opt_out(
             desk, campaign, wish.partner, person,
             received=wish.received, customer=wish.customer, note=wish.note,
         )  # fmt: skip
+    [judged] = recorded.forms
     return RecordedOptOutAnswer(
-        new=recorded.new,
-        in_time=recorded.in_time,
-        received_at=recorded.form.received_at,
-        deadline_at=recorded.deadline_at,
-        recorded_by=recorded.form.recorded_by,
+        new=bool(recorded.new),
+        in_time=judged.in_time,
+        received_at=judged.form.received_at,
+        deadline_at=judged.deadline_at,
+        recorded_by=judged.form.recorded_by,
+        undo_cases=[UndoCaseOpened.of(case) for case in recorded.cases],
+    )
+
+
+@router.post("/campaigns/{campaign}/opt-outs/withdrawals", dependencies=[Depends(with_bearer_token)])
+async def take_opt_out_back(
+    campaign: str, wish: WithdrawnOptOut, person: Recorder, open_desk: OpenDeskDep
+) -> WithdrawnOptOutAnswer:
+    """Take an opt-out back: what was received until then ends, what came in later stands."""
+    async with open_desk() as desk:
+        done = await withdraw_opt_out(
+            desk, campaign, wish.partner, person,
+            at=wish.at, customer=wish.customer, preview=wish.preview,
+        )  # fmt: skip
+    return WithdrawnOptOutAnswer(
+        at=done.at,
+        ended=[form.received_at for form in done.ended],
+        left=[form.received_at for form in done.left],
+        closed_cases=[case.case_id for case in done.closed],
     )
 
 
@@ -205,7 +267,7 @@ async def add_moved_date(
 ) -> MovedDateAnswer:
     """Move one date; waiting runs follow by themselves. A date that stands there already changes nothing."""
     async with open_desk() as desk:
-        version = await move_date(
+        done = await move_date(
             desk, campaign, person, moment=wish.moment, value=wish.value, reason=wish.reason
         )
-    return MovedDateAnswer(version=version, author=person.name)
+    return MovedDateAnswer(version=done.version, author=person.author.name)

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -24,13 +24,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.nce.board.access import GUARDED_DAG, Access, Person, Requires
 from include.nce.board.cross_site import form_token, from_this_page, with_form_token
 from include.nce.board.desk import Desk, OpenDeskDep
-from include.nce.board.entries import LONGEST_REASON, move_date, record_opt_out
+from include.nce.board.entries import move_date, record_opt_out, withdraw_opt_out
+from include.nce.domain.author import LONGEST_REASON
 from include.nce.domain.campaign import MOVABLE_MOMENTS, PARTNER_ZONE, Campaign
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.readiness import Check
 from include.nce.intake.opt_out_form import LONGEST_NOTE
 from include.nce.ledger.opt_outs import RecordedOptOut
 from include.nce.ledger.reports import STANDINGS, Page
+from include.nce.steps.people.withdraw_opt_out import Withdrawn
 
 PARTNERS_A_PAGE = 50
 LATEST_OPT_OUTS = 8
@@ -71,6 +73,8 @@ _CHECK_WORDS = {
 }
 _DONE = {
     "opt-out": "The opt-out is on record. It is looked at again before every purchase.",
+    "opt-out-bought": "The opt-out is on record. Something is bought already: see its undo cases below.",
+    "withdrawal": "The opt-out is taken back. A run that has ruled on it already is not changed.",
     "date": "The date is moved. Waiting runs follow by themselves.",
 }
 
@@ -82,6 +86,15 @@ class OptOutForm(BaseModel):
     received: str = Field(min_length=1, max_length=40)
     customer: str = Field(default="", max_length=60)
     note: str = Field(default="", max_length=4 * LONGEST_NOTE)
+
+
+class WithdrawalForm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=500)
+    at: str = Field(default="", max_length=40)
+    customer: str = Field(default="", max_length=60)
+    step: Literal["show", "record"]
 
 
 class DateForm(BaseModel):
@@ -133,7 +146,7 @@ async def add_opt_out(
     with_form_token(form.token, person)
     async with open_desk() as desk:
         try:
-            await record_opt_out(
+            recorded = await record_opt_out(
                 desk, campaign, partner, person,
                 received=form.received, customer=form.customer.strip(), note=form.note,
             )  # fmt: skip
@@ -141,7 +154,39 @@ async def add_opt_out(
             return await _partner(
                 request, person, desk, campaign, partner, faults=refused.faults, typed=form.model_dump()
             )
-    return RedirectResponse(f"{_partner_page(request, campaign, partner)}?done=opt-out", 303)
+    done = "opt-out-bought" if recorded.cases else "opt-out"
+    return RedirectResponse(f"{_partner_page(request, campaign, partner)}?done={done}", 303)
+
+
+@router.post(
+    "/campaigns/{campaign}/partners/{partner}/withdrawals",
+    dependencies=[Depends(from_this_page)],
+)
+async def take_opt_out_back(
+    request: Request,
+    person: Recorder,
+    open_desk: OpenDeskDep,
+    campaign: str,
+    partner: str,
+    form: Annotated[WithdrawalForm, Form()],
+) -> Response:
+    """First shows what it would end and what would stand; what was shown is recorded by a second form."""
+    with_form_token(form.token, person)
+    async with open_desk() as desk:
+        try:
+            done = await withdraw_opt_out(
+                desk, campaign, partner, person,
+                at=form.at.strip(), customer=form.customer.strip(), preview=form.step == "show",
+            )  # fmt: skip
+        except InputRefused as refused:
+            return await _partner(
+                request, person, desk, campaign, partner, faults=refused.faults, taken=form.model_dump()
+            )
+        if form.step == "show":
+            return await _partner(
+                request, person, desk, campaign, partner, taken=form.model_dump(), preview=done
+            )
+    return RedirectResponse(f"{_partner_page(request, campaign, partner)}?done=withdrawal", 303)
 
 
 @router.post("/campaigns/{campaign}/dates", dependencies=[Depends(from_this_page)])
@@ -233,6 +278,8 @@ async def _partner(
     done: str = "",
     faults: Sequence[str] = (),
     typed: Mapping[str, str] | None = None,
+    taken: Mapping[str, str] | None = None,
+    preview: Withdrawn | None = None,
 ) -> Response:
     status = await desk.ledger.status(campaign, partner, with_subscriptions=True)
     policy = await desk.ledger.campaign(campaign)
@@ -240,7 +287,7 @@ async def _partner(
     zone = policy.zone_of(who.zone)
     entries = await desk.ledger.list_opt_outs(campaign, partner, limit=500)
     received = ""
-    if Access.RECORD in person.may and not faults:
+    if Access.RECORD in person.may and typed is None:
         # Without the clock the page is still worth reading.
         try:
             received = f"{(await desk.clock.now()).astimezone(ZoneInfo(zone)):%Y-%m-%dT%H:%M}"
@@ -259,6 +306,10 @@ async def _partner(
         opt_outs=await _judged(desk, policy, entries),
         faults=faults,
         typed=typed or {"received": received},
+        taken=taken or {},
+        preview=preview,
+        recording=typed is not None,
+        cases=await desk.ledger.undo_cases(campaign, partner),
         done=_DONE.get(done),
     )
 
@@ -315,6 +366,8 @@ def _page(
         partner_url=lambda campaign, partner: _partner_page(request, campaign, partner),
         checks=_CHECK_WORDS,
         utc=_utc,
+        in_zone=_in_zone,
+        instant=_instant,
         words=lambda text: str(getattr(text, "value", text)).replace("_", " "),
         longest_note=LONGEST_NOTE,
         longest_reason=LONGEST_REASON,
@@ -340,6 +393,11 @@ def _partner_page(request: Request, campaign: str, partner: str) -> str:
 
 def _in_zone(at: datetime, zone: str) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
+
+
+def _instant(at: datetime) -> str:
+    """As a form sends it: what was shown is what is recorded."""
+    return f"{at.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _utc(at: datetime | None) -> str:

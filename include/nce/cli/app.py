@@ -19,7 +19,7 @@ from include.nce.cli.reconcile import reconcile
 from include.nce.cli.runs import backfill, start
 from include.nce.cli.status import status
 from include.nce.cli.undo import undo_app
-from include.nce.cli.waves import release_campaign, show_waves, stop_campaign
+from include.nce.cli.waves import release, show_waves, stop
 
 app = typer.Typer(
     name="nce",
@@ -35,8 +35,8 @@ app = typer.Typer(
     "be used.",
 )
 
-campaign_app.command("stop")(stop_campaign)
-campaign_app.command("release")(release_campaign)
+campaign_app.command("stop")(stop)
+campaign_app.command("release")(release)
 campaign_app.command("waves")(show_waves)
 
 app.command()(status)

@@ -23,16 +23,18 @@ from include.nce.cli.display import (
 from include.nce.cli.entry import as_command
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     JsonOption,
     author,
     campaign_named,
-    campaign_now,
     open_ledger,
 )
 from include.nce.domain.campaign import MOVABLE_MOMENTS, PARTNER_ZONE, Campaign, Moment
 from include.nce.intake.campaign_file import read_campaign
-from include.nce.intake.moved_date import read_moved_date, refuse_ambiguous_day
+from include.nce.intake.moved_date import read_moved_date
+from include.nce.steps.people.import_campaign import import_campaign
+from include.nce.steps.people.move_date import NewDate, move_date
 
 if TYPE_CHECKING:
     from include.nce.ledger.policy import CampaignVersion
@@ -71,10 +73,12 @@ class CampaignVersions(Document):
 
 @campaign_app.command("import")
 @as_command
-async def import_campaign(
+async def import_file(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The campaign file (YAML).")],
     by: ByOption = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why this version is made.")] = "",
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why this version is made.", show_default=False)
+    ] = None,
 ) -> None:
     """Record a file as the next version.
 
@@ -82,17 +86,15 @@ async def import_campaign(
     with its line and field. The same content again makes no new version.
     """
     document = read_campaign(file)
+    why = f"Imported from {file.name}." if reason is None else reason
+    who = author(by)
     async with open_ledger() as ledger:
-        now_at = await campaign_now()
-        name = document.campaign
-        before = await ledger.campaign(name) if name in await ledger.campaigns() else None
-        number = await ledger.import_campaign(
-            document, author(by), reason or f"Imported from {file.name}.", at=now_at
-        )
-    if before == document:
-        say(f"{name}: nothing changed, version {number} stays.")
+        done = await import_campaign(document, why, by=who, ledger=ledger, clock=CampaignClock())
+    name, before = document.campaign, done.before
+    if not done.changed:
+        say(f"{name}: nothing changed, version {done.version} stays.")
         return
-    say(f"{name}: version {number} is recorded. Runs follow it by themselves.")
+    say(f"{name}: version {done.version} is recorded. Runs follow it by themselves.")
     if document.brake_in_force is None:
         remark("It has no 'brake': it stops only by hand, with nce campaign stop.")
     if before is not None:
@@ -125,7 +127,7 @@ async def show_campaign(
 
 @campaign_app.command("move-date")
 @as_command
-async def move_date(
+async def move(
     moment: Annotated[
         str, typer.Argument(metavar="MOMENT", help=f"Which date: {', '.join(MOVABLE_MOMENTS)}.")
     ],
@@ -139,8 +141,9 @@ async def move_date(
     campaign: CampaignOption = None,
     by: ByOption = None,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why it moves, such as the notice's number.")
-    ] = "",
+        str | None,
+        typer.Option(metavar="TEXT", help="Why it moves, such as the notice's number.", show_default=False),
+    ] = None,
 ) -> None:
     """Move one date, as the next version.
 
@@ -149,22 +152,18 @@ async def move_date(
     an instant: its start or its end could be meant.
     """
     moved_to = read_moved_date(value)
+    who = author(by)
+    why = f"Moved by {who} with nce campaign move-date." if reason is None else reason
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        before = await ledger.campaign(name)
-        if moment in MOVABLE_MOMENTS:
-            refuse_ambiguous_day(moment, getattr(before.moments, moment), moved_to)
-        who = author(by)
-        number = await ledger.move_moment(
-            name, moment, moved_to, who, reason or f"Moved by {who} with nce campaign move-date.",
-            at=await campaign_now(),
-        )  # fmt: skip
-        after = await ledger.campaign(name)
-    if before.moments == after.moments:
-        say(f"{name}: {moment} stands there already, version {number} stays.")
+        done = await move_date(
+            name, NewDate(moment, moved_to, why), by=who, ledger=ledger, clock=CampaignClock()
+        )
+    if not done.moved:
+        say(f"{name}: {moment} stands there already, version {done.version} stays.")
         return
-    say(f"{name}: version {number} is recorded. Waiting runs follow by themselves.")
-    _say_moved(before, after, moment)
+    say(f"{name}: version {done.version} is recorded. Waiting runs follow by themselves.")
+    _say_moved(done.before, done.after, moment)
 
 
 def _say_moved(before: Campaign, after: Campaign, moment: str) -> None:

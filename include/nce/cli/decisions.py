@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,18 +10,14 @@ from include.nce.cli.display import remark, say
 from include.nce.cli.entry import as_command
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     author,
     campaign_named,
-    campaign_now,
     open_ledger,
 )
-from include.nce.domain.errors import InputRefused
-from include.nce.domain.subscription import is_guid, lower_guid
-
-if TYPE_CHECKING:
-    from include.nce.ledger.ledger import PostgresLedger
-    from include.nce.ledger.tables import DecisionKind
+from include.nce.domain.decision import DecisionKind
+from include.nce.steps.people.decide import NewDecision, decide
 
 decide_app = typer.Typer(name="decide", no_args_is_help=True, help="A person's decisions about what is held.")
 
@@ -50,8 +46,6 @@ async def convert(
     effect in the partner's next plan: start it with `nce backfill PARTNER`. All else still has to hold:
     the checks, the opt-out, Microsoft's validation.
     """
-    from include.nce.ledger.tables import DecisionKind
-
     await _decide(subscription, DecisionKind.CONFIRM_CONVERSION, reason, by, partner, campaign)
 
 
@@ -68,8 +62,6 @@ async def withdraw(
 
     What is bought meanwhile stays bought.
     """
-    from include.nce.ledger.tables import DecisionKind
-
     await _decide(subscription, DecisionKind.WITHDRAW_CONFIRMATION, reason, by, partner, campaign)
 
 
@@ -81,32 +73,11 @@ async def _decide(
     partner: str | None,
     campaign: str | None,
 ) -> None:
-    if not is_guid(subscription):
-        raise InputRefused(
-            [f"subscription: '{subscription}' is no id; it looks like 8-4-4-4-12 hexadecimal digits."]
-        )
-    if not reason.strip():
-        raise InputRefused(["reason: it is empty; say why, it stays on record."])
-    legacy_id = lower_guid(subscription)
+    wish = NewDecision(kind, subscription, reason, partner)
+    who = author(by)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        whose = partner or await _holder(ledger, name, legacy_id)
-        who = author(by)
-        await ledger.record_decision(
-            name, whose, legacy_id, kind, decided_by=who, reason=reason.strip(), at=await campaign_now()
-        )
-    say(f"Recorded for {legacy_id} of {whose}: {kind.value.replace('_', ' ')}, decided by {who}.")
-    remark(f"It takes effect in the partner's next plan; start it with: nce backfill {whose}.")
-
-
-async def _holder(ledger: PostgresLedger, campaign: str, legacy_id: str) -> str:
-    """The one partner that holds it; refused when nobody was seen with it, or more than one."""
-    holders = await ledger.holders(campaign, legacy_id)
-    if not holders:
-        raise InputRefused(
-            [f"Subscription {legacy_id} was seen at no partner of {campaign}; check the id, or start it."]
-        )
-    if len(holders) > 1:
-        whose = " and ".join(holders)
-        raise InputRefused([f"Subscription {legacy_id} was seen at {whose}; name one with --partner."])
-    return holders[0]
+        done = await decide(name, wish, by=who, ledger=ledger, clock=CampaignClock())
+    what = done.kind.value.replace("_", " ")
+    say(f"Recorded for {done.subscription_id} of {done.partner}: {what}, decided by {done.by}.")
+    remark(f"It takes effect in the partner's next plan; start it with: nce backfill {done.partner}.")

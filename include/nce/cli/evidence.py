@@ -76,7 +76,7 @@ async def evidence(
         raise InputRefused(["Name a subscription or a partner, or a file with --verify."])
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        async with ledger.evidence(name, subject, made_by=author(by)) as found:
+        async with ledger.evidence(name, subject, made_by=author(by).name) as found:
             paths = _places(out, form, found.head.subject)
             language_name = language.value if language else _language(found.head)
             with ExitStack() as stack:

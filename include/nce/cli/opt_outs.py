@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,21 +22,32 @@ from include.nce.cli.display import (
 from include.nce.cli.entry import as_command
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     JsonOption,
     author,
     campaign_named,
-    campaign_now,
     open_ledger,
 )
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
+from include.nce.domain.opt_out import OptOut, OptOutVerdict
 from include.nce.domain.partner import Partner
-from include.nce.domain.undo import CaseState, UndoCause, hours_left
-from include.nce.intake.opt_out_form import read_opt_out, read_tenant
-from include.nce.intake.opt_out_list import load_opt_outs, parse_received
-from include.nce.steps.late_opt_outs import LateOptOuts, look_for_late_opt_outs
+from include.nce.domain.undo import CaseState, hours_left
+from include.nce.intake.opt_out_form import read_opt_out, read_tenant, read_withdrawal
+from include.nce.intake.opt_out_list import load_opt_outs
+from include.nce.steps.people.record_opt_out import (
+    JudgedOptOut,
+    OptOutsRecorded,
+    record_opt_outs,
+    zone_of,
+)
+from include.nce.steps.people.withdraw_opt_out import (
+    TakenBack,
+    Withdrawn,
+    preview_withdrawal,
+    withdraw_opt_out,
+)
 
 if TYPE_CHECKING:
     from include.nce.ledger.ledger import PostgresLedger
@@ -106,24 +116,27 @@ async def add(
     """
     if customer is not None:
         read_tenant(customer)
+    who = author(by)
+    clock = CampaignClock()
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        policy = await ledger.campaign(name)
-        who = await ledger.partner(name, partner)
-        zone = policy.zone_of(who.zone)
-        now_at = await campaign_now()
         form = read_opt_out(
-            partner, zone=zone, received=received, customer=customer, note=note, recorded_by=author(by),
-            now_at=now_at,
-        )  # fmt: skip
-        received_at = form.received_at
-        new = await ledger.record_opt_out(name, form)
-        deadline_at = policy.opt_out_ends_at(who.zone)
-        late = await look_for_late_opt_outs(name, who, by=form.recorded_by, ledger=ledger, now_at=now_at)
-    whose = _whose(form)
-    say(f"{'Recorded' if new else 'On record already'}: {whose}, received {in_zone(received_at, zone)}.")
-    say(_in_time_or_not(received_at, deadline_at, zone))
-    _say_undo_cases(late, now_at)
+            partner,
+            zone=await zone_of(name, partner, ledger=ledger),
+            received=received,
+            customer=customer,
+            note=note,
+            now_at=await clock.now(),
+        )
+        done = await record_opt_outs(name, [form], by=who, ledger=ledger, clock=clock)
+    [judged] = done.forms
+    received_in_zone = in_zone(judged.form.received_at, judged.zone)
+    say(
+        f"{'Recorded' if done.new else 'On record already'}: {_whose(judged.form)}, received "
+        f"{received_in_zone}."
+    )
+    say(_in_time_or_not(judged))
+    _say_undo_cases(done)
 
 
 @opt_out_app.command("withdraw")
@@ -134,40 +147,35 @@ async def withdraw(
     at: Annotated[
         str | None, typer.Option("--at", metavar="WHEN", help="When the partner took it back; left out: now.")
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Say what it would end and what would stand; record nothing.")
+    ] = False,
     by: ByOption = None,
     campaign: CampaignOption = None,
 ) -> None:
     """Withdraw an opt-out; says what counts now.
 
-    All that stand for the partner, or for the one customer of it that is named.
+    It ends all that was received until then, of the partner or of the one customer of it that is named. What
+    came in later is the later word, and stands.
     """
-    tenant = None if customer is None else read_tenant(customer)
+    if customer is not None:
+        read_tenant(customer)
+    who = author(by)
+    clock = CampaignClock()
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        policy = await ledger.campaign(name)
-        who = await ledger.partner(name, partner)
-        now_at = await campaign_now()
-        withdrawn_at = now_at if at is None else parse_received(at, policy.zone_of(who.zone))
-        if withdrawn_at > now_at:
-            raise InputRefused([f"at: {in_utc(withdrawn_at)} UTC lies in the future; correct the date."])
-        count = await ledger.withdraw_opt_out(
-            name, partner, customer_id=tenant, withdrawn_at=withdrawn_at, withdrawn_by=author(by)
+        taken = read_withdrawal(
+            partner, zone=await zone_of(name, partner, ledger=ledger), at=at, customer=customer
         )
-        ruling = rule_on(await ledger.opt_outs(name, partner), policy.opt_out_ends_at(who.zone))
-        late = await look_for_late_opt_outs(name, who, by=author(by), ledger=ledger, now_at=now_at)
-    whose = f"customer {tenant} of {partner}" if tenant else f"{partner}, the whole partner"
-    say(f"Withdrawn: {count} opt-out{'s' if count > 1 else ''} of {whose}.")
-    verdict = ruling.for_customer(tenant) if tenant else ruling.partner
-    if verdict is not OptOutVerdict.NONE:
-        say(f"An opt-out of the whole partner still stands, {verdict.value.replace('_', ' ')}.")
-    elif ruling.customers_in_time or ruling.customers_late:
-        standing = len(ruling.customers_in_time | ruling.customers_late)
-        say(f"Opt-outs of {standing} of its customers still stand.")
-    else:
-        say("No opt-out stands any more.")
-    for case in late.closed:
-        say(f"Undo case {case.case_id} is closed: {case.sentence}")
-    remark(f"A run that has ruled on it already is not changed; start it again with: nce backfill {partner}.")
+        if preview:
+            done = await preview_withdrawal(name, taken, ledger=ledger, clock=clock)
+        else:
+            done = await withdraw_opt_out(name, taken, by=who, ledger=ledger, clock=clock)
+    _say_withdrawn(taken, done, preview=preview)
+    if not preview:
+        remark(
+            f"A run that has ruled on it already is not changed; start it again with: nce backfill {partner}."
+        )
 
 
 @opt_out_app.command("import")
@@ -190,36 +198,30 @@ async def import_list(
         data = file.read_bytes()
     except OSError as fault:
         raise InputRefused([f"{file}: it cannot be read: {fault.strerror}; check the path."]) from None
+    who = author(by)
+    clock = CampaignClock()
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        policy = await ledger.campaign(name)
-        partners = {partner.partner: partner for partner in await ledger.partners(name)}
         forms = load_opt_outs(
             data,
             name=file.name,
-            zone=policy.default_zone,
-            known_partners=partners,
-            recorded_by=author(by),
-            now_at=await campaign_now(),
+            zone=(await ledger.campaign(name)).default_zone,
+            known_partners={partner.partner for partner in await ledger.partners(name)},
+            now_at=await clock.now(),
         )
         try:
-            new = await ledger.record_opt_outs(name, forms)
+            done = await record_opt_outs(name, forms, by=who, ledger=ledger, clock=clock)
         except InputRefused as refused:
             raise InputRefused(
                 [f"{file.name}: {one} Else take its row out of the list." for one in refused.faults]
             ) from None
-        now_at = await campaign_now()
-        looked = [
-            await look_for_late_opt_outs(name, partners[each], by=author(by), ledger=ledger, now_at=now_at)
-            for each in dict.fromkeys(form.partner for form in forms)
-        ]
-    late = [form for form in forms if form.received_at >= policy.opt_out_ends_at(partners[form.partner].zone)]
-    say(f"{len(forms)} read: {new} recorded, {len(forms) - new} on record already; {len(late)} too late.")
-    for form in late:
-        zone = policy.zone_of(partners[form.partner].zone)
-        say(f"  Too late: {_whose(form)}, received {in_zone(form.received_at, zone)}.")
-    for found in looked:
-        _say_undo_cases(found, now_at)
+    late = [judged for judged in done.forms if not judged.in_time]
+    read = len(done.forms)
+    say(f"{read} read: {done.new} recorded, {read - done.new} on record already; {len(late)} too late.")
+    for judged in late:
+        received_in_zone = in_zone(judged.form.received_at, judged.zone)
+        say(f"  Too late: {_whose(judged.form)}, received {received_in_zone}.")
+    _say_undo_cases(done)
 
 
 @opt_out_app.command("list")
@@ -292,12 +294,10 @@ async def _entries(
     return entries
 
 
-def _say_undo_cases(late: LateOptOuts, now_at: datetime) -> None:
+def _say_undo_cases(done: OptOutsRecorded) -> None:
     """What is bought already, and whether it can still be taken back."""
-    for case in late.open:
-        if case.cause is not UndoCause.OPT_OUT:
-            continue
-        left = hours_left(case.until_at, now_at)
+    for case in done.cases:
+        left = hours_left(case.until_at, done.now_at)
         time = "hours left: not asked yet" if left is None else f"{left:.0f} hours left"
         if case.state is CaseState.TOO_LATE:
             say(f"Bought already, {case.base_id}: undo case {case.case_id}. {case.sentence}")
@@ -308,18 +308,46 @@ def _say_undo_cases(late: LateOptOuts, now_at: datetime) -> None:
             )
 
 
+def _say_withdrawn(taken: TakenBack, done: Withdrawn, *, preview: bool) -> None:
+    """Which forms end, which stay, and what counts then."""
+    tenant, count = taken.customer_id, len(done.ended)
+    whose = f"customer {tenant} of {taken.partner}" if tenant else f"{taken.partner}, the whole partner"
+    if not done.ended:
+        say(f"Withdrawn before: nothing of {whose} stands.")
+    else:
+        verb = "Would be withdrawn" if preview else "Withdrawn"
+        say(f"{verb}: {count} opt-out{'s' if count > 1 else ''} of {whose}.")
+    for form in done.ended:
+        say(f"  Ends: received {in_zone(form.received_at, done.zone)}.")
+    for form in done.left:
+        say(f"  Stands: received {in_zone(form.received_at, done.zone)}, which is later.")
+    verdict = done.standing.for_customer(tenant) if tenant else done.standing.partner
+    single = done.standing.customers_in_time | done.standing.customers_late
+    if tenant is not None and tenant in single:
+        say(f"An opt-out of this customer still stands, {verdict.value.replace('_', ' ')}.")
+    elif verdict is not OptOutVerdict.NONE:
+        say(f"An opt-out of the whole partner still stands, {verdict.value.replace('_', ' ')}.")
+    elif single:
+        say(f"Opt-outs of {len(single)} of its customers still stand.")
+    else:
+        say("No opt-out stands any more." if not preview else "No opt-out would stand any more.")
+    for case in done.closed:
+        say(f"Undo case {case.case_id} is closed: {case.sentence}")
+
+
 def _whose(form: OptOut) -> str:
     whose = "the whole partner" if form.customer_id is None else f"customer {form.customer_id}"
     return f"{form.partner}, {whose}"
 
 
-def _in_time_or_not(received_at: datetime, deadline_at: datetime, zone: str) -> str:
-    if received_at < deadline_at:
+def _in_time_or_not(judged: JudgedOptOut) -> str:
+    over_at = in_zone(judged.deadline_at, judged.zone)
+    if judged.in_time:
         return (
-            f"It is in time: the deadline is over at {in_zone(deadline_at, zone)}. From now on nothing is "
-            "bought or cancelled for it."
+            f"It is in time: the deadline is over at {over_at}. From now on nothing is bought or cancelled "
+            "for it."
         )
     return (
-        f"It is too late: the deadline was over at {in_zone(deadline_at, zone)}. What is not "
-        "bought yet is held for a person's decision."
+        f"It is too late: the deadline was over at {over_at}. What is not bought yet is held for a person's "
+        "decision."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
@@ -16,10 +15,10 @@ from include.nce.cli.display import in_utc, remark, say
 from include.nce.cli.entry import Unavailable, as_command
 from include.nce.cli.question import YesOption, ask
 from include.nce.cli.surroundings import (
+    CampaignClock,
     CampaignOption,
     author,
     campaign_named,
-    campaign_now,
     open_ledger,
 )
 from include.nce.domain.campaign import run_id as run_id_of
@@ -27,6 +26,7 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.outcome import RunOutcome
 from include.nce.intake.roster import load_roster
 from include.nce.steps.enrol_partners import refuse_strangers
+from include.nce.steps.people.start_runs import preview_start
 
 if TYPE_CHECKING:
     from include.nce.cli.airflow_api import AirflowApi
@@ -174,14 +174,9 @@ async def _would_do(
         on_record = await ledger.watch(campaign, [run_id_of(campaign, partner) for partner in chosen])
         chosen = [partner for partner in chosen if run_id_of(campaign, partner) not in on_record]
     strangers = [partner for partner in named if partner not in enrolled] if not outcomes else []
-    counted = await ledger.preview(campaign, chosen, now_at=await campaign_now())
-    counted = replace(
-        counted,
-        partners=counted.partners + len(strangers),
-        not_planned=counted.not_planned + len(strangers),
+    return await preview_start(
+        campaign, chosen, not_enrolled=len(strangers), ledger=ledger, clock=CampaignClock()
     )
-    stopped = (await ledger.brake_record(campaign)).sentence
-    return f"{counted.sentence} {stopped}".rstrip()
 
 
 def refuse_paused(airflow: AirflowApi, *dag_ids: str) -> None:

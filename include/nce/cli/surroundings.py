@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from include.nce.cli.entry import Unavailable
+from include.nce.domain.author import Author
 from include.nce.domain.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ ByOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 
 
-def author(by: str | None) -> str:
-    """Who goes on record: the name given, or the account that runs this command."""
-    if by is not None and by.strip():
-        return by.strip()
+def author(by: str | None) -> Author:
+    """Who goes on record: the name given, or the account that runs this command. Raises `InputRefused` for a
+    name that is empty."""
+    if by is not None:
+        return Author(by)
     try:
-        return getpass.getuser()
+        return Author(getpass.getuser())
     except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return Author(f"uid {os.getuid()}")
 
 
 @contextlib.asynccontextmanager
@@ -94,12 +96,10 @@ async def open_ledger() -> AsyncIterator[PostgresLedger]:
 
 async def _refuse_other_clock(ledger: PostgresLedger) -> None:
     """What is written in a real campaign is never dated by a simulator."""
-    from include.nce.ledger.tables import AccountKind
-
     if not os.environ.get(SIMULATOR_VARIABLE):
         return
     account = await ledger.account()
-    if account is not None and account.kind is AccountKind.PRODUCTION:
+    if account is not None and not account.rehearsal:
         raise Unavailable(
             f"{SIMULATOR_VARIABLE} is set, but the ledger belongs to {account}; unset it, or name a "
             "rehearsal's ledger in AIRFLOW_CONN_NCE_LEDGER."
@@ -149,6 +149,13 @@ async def campaign_now() -> datetime:
             f"The simulator at {address} does not tell the campaign's time "
             f"({fault or type(fault).__name__}); start it with `make demo`, or unset {SIMULATOR_VARIABLE}."
         ) from None
+
+
+class CampaignClock:
+    """The campaign's time, for what asks a clock."""
+
+    async def now(self) -> datetime:
+        return await campaign_now()
 
 
 async def campaign_named(ledger: PostgresLedger, name: str | None) -> str:

@@ -15,6 +15,7 @@ from include.nce.cli.entry import Unavailable, as_command
 from include.nce.cli.runs import refuse_paused
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     JsonOption,
     author,
@@ -24,8 +25,9 @@ from include.nce.cli.surroundings import (
 )
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.domain.undo import CaseState, UndoCause, hours_left
+from include.nce.steps.people.keep_nce import keep_nce
+from include.nce.steps.people.start_undo import WantedUndo, ask_for_undo
 
 if TYPE_CHECKING:
     from include.nce.domain.undo_case import UndoCase, UndoMember
@@ -150,35 +152,23 @@ async def start(
     waits, in Airflow under Required Actions, until a person approves it. Legacy is reactivated first; NCE is
     cancelled only when legacy is active again.
     """
-    _one_scope(subscription, customer, partner)
-    if len(reason.strip()) < 3:
-        raise InputRefused(["reason: it is missing; say why with --reason, it stays on record."])
+    wish = WantedUndo(reason, subscription, customer, partner)
+    who = author(by)
     now_at = await campaign_now()
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        whose, members = await _meant(ledger, name, subscription, customer, partner)
-    _show_members(members, now_at)
+        asked = await ask_for_undo(name, wish, by=who, ledger=ledger)
+    _show_members(asked.members, now_at)
     if not yes:
-        _ask(f"Start to undo these {len(members)}? A person still approves it in Airflow.")
-    run_id = f"{name}__undo__{whose}__{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    conf = {
-        "campaign": name,
-        "partner": whose,
-        "subscription": lower_guid(subscription) if subscription else None,
-        "customer": lower_guid(customer) if customer else None,
-        "everything": subscription is None and customer is None,
-        "reason": reason.strip(),
-        "asked_by": author(by),
-    }
+        _ask(f"Start to undo these {len(asked.members)}? A person still approves it in Airflow.")
+    run_id = f"{name}__undo__{asked.partner}__{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     # Imported here, so that commands which start nothing do not pay for httpx.
     from include.nce.cli.airflow_api import AirflowApi, RunExists
 
     with AirflowApi.open() as airflow:
         refuse_paused(airflow, UNDO_DAG)
         try:
-            airflow.start(
-                UNDO_DAG, run_id, conf, f"Undo for {whose}, asked by {author(by)}: {reason.strip()}"
-            )
+            airflow.start(UNDO_DAG, run_id, dict(asked.conf), asked.note)
         except RunExists:
             raise Unavailable(f"Run {run_id} was started this very second; look at it first.") from None
         say(f"Started {run_id}")
@@ -199,61 +189,16 @@ async def keep(
     Nothing is sent. Where the customer is covered twice, the partner's next run ends legacy, and only past
     the cancel gate: start it with `nce backfill PARTNER`.
     """
-    from include.nce.steps.keep_nce import keep_nce
-
-    if not reason.strip():
-        raise InputRefused(["reason: it is empty; say why, it stays on record."])
-    now_at = await campaign_now()
+    who = author(by)
     async with open_ledger() as ledger:
         await campaign_named(ledger, campaign)
-        closed, finished_later = await keep_nce(
-            case, reason=reason.strip(), by=author(by), ledger=ledger, now_at=now_at
-        )
-    say(f"Case {case} is closed: {closed.sentence}")
-    if finished_later:
+        kept = await keep_nce(case, reason, by=who, ledger=ledger, clock=CampaignClock())
+    say(f"Case {case} is closed: {kept.case.sentence}")
+    if kept.finished_by_next_run:
         remark(
-            f"{len(finished_later)} still active in legacy: nce backfill {closed.partner} ends them past the "
-            "cancel gate."
+            f"{len(kept.finished_by_next_run)} still active in legacy: nce backfill {kept.case.partner} ends "
+            "them past the cancel gate."
         )
-
-
-def _one_scope(subscription: str | None, customer: str | None, partner: str | None) -> None:
-    if (subscription is not None) + (customer is not None) > 1 or not (subscription or customer or partner):
-        raise InputRefused(["Name one: a SUBSCRIPTION, --customer TENANT, or --partner PARTNER."])
-    for word, value in (("subscription", subscription), ("customer", customer)):
-        if value is not None and not is_guid(value):
-            raise InputRefused([f"{word}: '{value}' is no id; it looks like 8-4-4-4-12 hexadecimal digits."])
-
-
-async def _meant(
-    ledger: PostgresLedger,
-    campaign: str,
-    subscription: str | None,
-    customer: str | None,
-    partner: str | None,
-) -> tuple[str, Sequence[UndoMember]]:
-    """Whose it is, and what is bought of it; refused when that is nothing or two partners'."""
-    names = (
-        [partner]
-        if partner
-        else await ledger.buyers_of(campaign, subscription_id=subscription, customer_id=customer)
-    )
-    found = {
-        name: members
-        for name in names
-        if (
-            members := await ledger.bought(campaign, name, subscription_id=subscription, customer_id=customer)
-        )
-    }
-    if not found:
-        about = subscription or customer or partner
-        raise InputRefused(
-            [f"Of {about} nothing is bought, or it is undone already: nce explain tells its story."]
-        )
-    if len(found) > 1:
-        raise InputRefused([f"It is {' and '.join(sorted(found))}'s; name one with --partner."])
-    [(whose, members)] = found.items()
-    return whose, members
 
 
 async def _undoable(

@@ -12,6 +12,7 @@ from include.nce.cli.display import Document, Instant, Part, in_utc, print_json,
 from include.nce.cli.entry import as_command
 from include.nce.cli.surroundings import (
     ByOption,
+    CampaignClock,
     CampaignOption,
     JsonOption,
     author,
@@ -20,8 +21,8 @@ from include.nce.cli.surroundings import (
     open_ledger,
 )
 from include.nce.domain.campaign import Brake, Campaign
-from include.nce.domain.errors import InputRefused
 from include.nce.domain.waves import Wave, WaveBoard, coming, why_not_yet
+from include.nce.steps.people.stop_campaign import release_campaign, stop_campaign
 
 if TYPE_CHECKING:
     from include.nce.domain.brake import BrakeRecord, Figures
@@ -102,35 +103,32 @@ class WavesDocument(Document):
 
 
 @as_command
-async def stop_campaign(reason: ReasonOption, campaign: CampaignOption = None, by: ByOption = None) -> None:
+async def stop(reason: ReasonOption, campaign: CampaignOption = None, by: ByOption = None) -> None:
     """Buy nothing new from now on.
 
     Seen by purchases that are seconds away. What is bought is finished, runs wait (purple) and go on by
     themselves once the campaign is released.
     """
-    _refuse_empty(reason)
+    who = author(by)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        before = await ledger.brake_record(name)
-        record = await ledger.stop_campaign(name, by=author(by), reason=reason, at=await campaign_now())
-    if before.stopped:
+        stopped = await stop_campaign(name, reason, by=who, ledger=ledger, clock=CampaignClock())
+    if stopped.already:
         say(f"{name} is stopped already.")
-    say(record.sentence)
+    say(stopped.record.sentence)
 
 
 @as_command
-async def release_campaign(
-    reason: ReasonOption, campaign: CampaignOption = None, by: ByOption = None
-) -> None:
+async def release(reason: ReasonOption, campaign: CampaignOption = None, by: ByOption = None) -> None:
     """Let a stopped campaign buy again.
 
     What has failed until now does not count for the brake any more, and the subscriptions without cover or
     with double cover that stand at this moment are accepted: only what comes on top of them stops it again.
     """
-    _refuse_empty(reason)
+    who = author(by)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        record = await ledger.release_campaign(name, by=author(by), reason=reason, at=await campaign_now())
+        record = await release_campaign(name, reason, by=who, ledger=ledger, clock=CampaignClock())
     say(f"{name} is released by {record.by}: {record.reason}")
     known = record.known
     if known.zero or known.double:
@@ -198,11 +196,6 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
             "it by hand."
         )
     _show_waves(policy, shown, board, waits_for)
-
-
-def _refuse_empty(reason: str) -> None:
-    if not reason.strip():
-        raise InputRefused(["--reason: say why; it goes on record."])
 
 
 def _status(wave: Wave, board: WaveBoard) -> WaveStatus:

@@ -70,3 +70,24 @@ def rule_on(opt_outs: Iterable[OptOut], deadline_at: datetime) -> OptOutRuling:
         else:
             (in_time if timely else late).add(opt_out.customer_id)
     return OptOutRuling(partner, frozenset(in_time), frozenset(late - in_time), deadline_at)
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """What taking an opt-out back ends, what came in later and stands, and what was ended before."""
+
+    ends: tuple[OptOut, ...]
+    stays: tuple[OptOut, ...]
+    ended_before: tuple[OptOut, ...]
+
+
+def withdrawal(opt_outs: Iterable[OptOut], customer_id: str | None, at: datetime) -> Withdrawal:
+    """Judge the forms of one partner: its word of `at` ends what it, or this one customer of it, said until
+    then."""
+    theirs = [opt_out for opt_out in opt_outs if opt_out.customer_id == customer_id]
+    standing = [opt_out for opt_out in theirs if opt_out.stands()]
+    return Withdrawal(
+        ends=tuple(opt_out for opt_out in standing if opt_out.received_at <= at),
+        stays=tuple(opt_out for opt_out in standing if opt_out.received_at > at),
+        ended_before=tuple(opt_out for opt_out in theirs if not opt_out.stands()),
+    )

@@ -12,12 +12,20 @@ from enum import Enum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.nce.domain.errors import InputRefused
+
 _GUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
 def lower_guid(value: str) -> str:
     """Microsoft writes GUIDs in both cases; we compare and store them in lower case."""
     return value.strip().lower()
+
+
+def refuse_no_id(word: str, value: str) -> None:
+    """Raises `InputRefused` for what is not a GUID; `word` says what it was typed in as."""
+    if not is_guid(value):
+        raise InputRefused([f"{word}: '{value}' is no id; it looks like 8-4-4-4-12 hexadecimal digits."])
 
 
 def is_guid(value: str) -> bool:

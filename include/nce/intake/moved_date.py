@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timezone
 
-from include.nce.domain.campaign import Moment
 from include.nce.domain.errors import InputRefused
 
 _WRITTEN = re.compile(r"^\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$", re.ASCII)
@@ -32,12 +31,3 @@ def read_moved_date(text: str) -> date | datetime:
         return instant.astimezone(timezone.utc)
     except OverflowError:
         raise InputRefused([fault]) from None
-
-
-def refuse_ambiguous_day(moment: str, standing: Moment, value: date | datetime) -> None:
-    """A day where the campaign has an instant could mean its start or its end. Raises `InputRefused`."""
-    if standing.at is not None and standing.zone == "UTC" and not isinstance(value, datetime):
-        raise InputRefused(
-            [f"{moment} is an instant, and the day {value} could mean its start or its end; write "
-             f"{value}T00:00:00Z or another instant with offset."]
-        )  # fmt: skip

@@ -1,7 +1,8 @@
-"""One opt-out as somebody enters it: typed at the command line, or filled into the board's form.
+"""One opt-out, or its withdrawal, as a person enters it: typed at the command line, or filled into a form
+of the board.
 
 Responsible for refusing what cannot be one, in a sentence for each fault. Whole lists belong to
-`opt_out_list`, keeping it to the ledger.
+`opt_out_list`, what is done with it to the acts in `steps.people`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.opt_out import OptOut
 from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.intake.opt_out_list import parse_received
+from include.nce.steps.people.record_opt_out import NewOptOut
+from include.nce.steps.people.withdraw_opt_out import TakenBack
 
 LONGEST_NOTE = 500
 
@@ -24,9 +26,8 @@ def read_opt_out(
     received: str | None,
     customer: str | None,
     note: str,
-    recorded_by: str,
     now_at: datetime,
-) -> OptOut:
+) -> NewOptOut:
     """The form; `received` in the partner's `zone` unless it says its own, and now when it is left out.
 
     Raises `InputRefused`.
@@ -55,7 +56,24 @@ def read_opt_out(
         )
     if faults:
         raise InputRefused(faults)
-    return OptOut(partner, received_at, recorded_by, customer_id=tenant, note=note)
+    return NewOptOut(partner, received_at, tenant, note)
+
+
+def read_withdrawal(partner: str, *, zone: str, at: str | None, customer: str | None) -> TakenBack:
+    """The withdrawal; `at` in the partner's `zone` unless it says its own. Raises `InputRefused`."""
+    faults = []
+    tenant = taken_at = None
+    try:
+        tenant = None if customer is None else read_tenant(customer)
+    except InputRefused as refused:
+        faults += refused.faults
+    try:
+        taken_at = None if at is None else parse_received(at, zone, field="at")
+    except InputRefused as refused:
+        faults += refused.faults
+    if faults:
+        raise InputRefused(faults)
+    return TakenBack(partner, tenant, taken_at)
 
 
 def read_tenant(text: str) -> str:

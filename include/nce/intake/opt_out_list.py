@@ -15,10 +15,10 @@ from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.opt_out import OptOut
 from include.nce.domain.partner import known_zone
 from include.nce.domain.subscription import is_guid, lower_guid
 from include.nce.intake.table import Column, Row, Table, closest, decode, fault, read_table, refused
+from include.nce.steps.people.record_opt_out import NewOptOut
 
 COLUMNS = (
     Column("partner", ("slug", "sigla"), required=True),
@@ -86,7 +86,7 @@ class _Written:
         return instant
 
 
-def parse_received(text: str, zone: str) -> datetime:
+def parse_received(text: str, zone: str, *, field: str = "received") -> datetime:
     """When one opt-out was received (UTC), as typed on a command line; in `zone` unless an offset is written.
 
     A date alone is that day from its first moment on: it is in time whenever the day is. ISO dates are read,
@@ -95,7 +95,7 @@ def parse_received(text: str, zone: str) -> datetime:
     try:
         return _instant(_read(text.strip()), zone, day_first=False)
     except ValueError as wrong:
-        raise refused("received", None, None, str(wrong)) from None
+        raise refused(field, None, None, str(wrong)) from None
 
 
 def load_opt_outs(
@@ -104,9 +104,8 @@ def load_opt_outs(
     name: str,
     zone: str,
     known_partners: Collection[str],
-    recorded_by: str,
     now_at: datetime,
-) -> list[OptOut]:
+) -> list[NewOptOut]:
     """The opt-outs of a CSV list, in file order. Raises `InputRefused` with every fault.
 
     Columns: `partner` (its id), `received`, and if need be `customer` (tenant id; empty means the whole
@@ -124,7 +123,7 @@ def load_opt_outs(
         raise refused(name, None, None, "it lists no opt-out; write one row for each")
     faults = list(table.faults)
     day_first = _day_first(table)
-    opt_outs: list[OptOut] = []
+    opt_outs: list[NewOptOut] = []
     first_line: dict[tuple[str, str | None], int] = {}
     for row in table.rows:
         partner = _partner(row, known_partners, name, faults)
@@ -139,7 +138,7 @@ def load_opt_outs(
         first_line.setdefault((partner, customer), row.line)
         if received_at is not None:
             note = row.cells.get("note", "")
-            opt_outs.append(OptOut(partner, received_at, recorded_by, customer_id=customer, note=note))
+            opt_outs.append(NewOptOut(partner, received_at, customer, note))
     if faults:
         raise InputRefused(faults)
     return opt_outs

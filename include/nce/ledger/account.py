@@ -30,6 +30,10 @@ class Account:
     def of(cls, tenant_id: str, *, rehearsal: bool) -> Account:
         return cls(AccountKind.REHEARSAL if rehearsal else AccountKind.PRODUCTION, tenant_id.lower())
 
+    @property
+    def rehearsal(self) -> bool:
+        return self.kind is AccountKind.REHEARSAL
+
     def __str__(self) -> str:
         return f"{_WORDS[self.kind]} (tenant {self.tenant_id})"
 

@@ -8,7 +8,7 @@ from include.nce.domain.approval import Approval, ApprovalWord, PlanOnRecord
 from include.nce.domain.privacy import masked
 from include.nce.ledger.plans import plan_on_record
 from include.nce.ledger.tables import ApprovalRow, PlanRow
-from include.nce.ledger.transactions import Transactions, in_turn
+from include.nce.ledger.transactions import Transactions, partner_turn
 
 
 class Approvals(Transactions):
@@ -17,7 +17,7 @@ class Approvals(Transactions):
     async def record_approval(self, campaign: str, partner: str, approval: Approval) -> None:
         """Keep a person's word; repeated by a task that runs twice, it is kept once."""
         async with self._transaction() as session:
-            await in_turn(session, "approval", campaign, partner)
+            await partner_turn(session, campaign, partner)
             standing = await session.scalar(latest_word(campaign, partner, approval.plan_hash))
             if standing is not None and _plain(standing) == (
                 approval.word, approval.decided_by, masked(approval.comment)

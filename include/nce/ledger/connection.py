@@ -118,7 +118,8 @@ def with_driver(url: str | URL) -> URL:
         raise InputRefused(
             [f"The ledger's address is of type '{parsed.get_backend_name()}'; write {_EXAMPLE}."]
         )
-    return parsed.set(drivername=DRIVER)
+    # Of two hosts the driver would take the standby when the primary is merely full.
+    return parsed.set(drivername=DRIVER).update_query_dict({"target_session_attrs": "read-write"})
 
 
 def _nowhere() -> InputRefused:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
@@ -19,11 +20,10 @@ from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
     ConversionHistoryRow,
     ConversionRow,
-    DecisionKind,
     DecisionRow,
     SubscriptionRow,
 )
-from include.nce.ledger.transactions import Transactions
+from include.nce.ledger.transactions import Transactions, partner_turn
 
 FACTS = frozenset(
     {
@@ -137,6 +137,7 @@ class Conversions(Transactions):
         """
         legacy_id = lower_guid(subscription_id)
         async with self._transaction() as session:
+            await partner_turn(session, campaign, partner)
             await find_partner(session, campaign, partner)
             if await session.get(SubscriptionRow, (campaign, partner, legacy_id)) is None:
                 raise InputRefused(

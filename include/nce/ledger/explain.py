@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.approval import SHORT_HASH
+from include.nce.domain.decision import DecisionKind
 from include.nce.ledger.approvals import approval_of
 from include.nce.ledger.policy import latest_number
 from include.nce.ledger.reports import Moment, Report
@@ -29,7 +30,6 @@ from include.nce.ledger.tables import (
     CommandRow,
     ConversionHistoryRow,
     ConversionRow,
-    DecisionKind,
     DecisionRow,
     FindingEvent,
     FindingHistoryRow,

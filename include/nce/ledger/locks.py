@@ -34,10 +34,10 @@ class SessionWriter:
         self._keys = frozenset(keys)
 
     async def still_held(self) -> bool:
-        """True when the server still lists every lock under this very session.
+        """True when the server still lists every lock under this very session, and may be written to.
 
-        False when the session ended, does not answer within `ANSWER_SECONDS`, or answers from another
-        backend, as behind a pooler that hands out a session for one transaction.
+        False when it is a standby, when the session ended, does not answer within `ANSWER_SECONDS`, or answers
+        from another backend, as behind a pooler that hands out a session for one transaction.
         """
         try:
             held = await asyncio.wait_for(self._listed(), ANSWER_SECONDS)
@@ -51,6 +51,7 @@ class SessionWriter:
             "SELECT classid::bigint, objid::bigint FROM pg_locks"
             " WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = pg_backend_pid()"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND NOT pg_is_in_recovery()"
         )
         return {_signed(high, low) for high, low in await cursor.fetchall()}
 

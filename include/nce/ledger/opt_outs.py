@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, exists, select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.opt_out import OptOut, OptOutRuling
+from include.nce.domain.opt_out import OptOut, OptOutRuling, Withdrawal, withdrawal
 from include.nce.domain.subscription import lower_guid
 from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import OptOutRow, OptOutRulingRow
-from include.nce.ledger.transactions import Transactions, find_run
+from include.nce.ledger.transactions import Transactions, campaign_turn, find_run, partner_turn
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,26 @@ class OptOuts(Transactions):
         is not enrolled, and when the very form was withdrawn since: either would protect nobody.
         """
         async with self._transaction() as session:
+            await partner_turn(session, campaign, opt_out.partner)
             return await _record(session, campaign, opt_out)
 
     async def record_opt_outs(self, campaign: str, opt_outs: Sequence[OptOut]) -> int:
-        """Keep all of these forms, or none: how many were new. Raises InputRefused with each refused one."""
+        """Keep all of these forms, or none: how many were new. Raises InputRefused with each refused one.
+
+        They are written in one order, whatever the order of the list: two lists at once wait for each other
+        and never both.
+        """
         new = 0
-        refused: list[str] = []
+        refused: dict[int, list[str]] = {}
         async with self._transaction() as session:
-            for opt_out in opt_outs:
+            await campaign_turn(session, campaign)
+            for number, opt_out in sorted(enumerate(opt_outs), key=lambda each: _key(each[1])):
                 try:
                     new += await _record(session, campaign, opt_out)
                 except InputRefused as one:
-                    refused.extend(one.faults)
+                    refused[number] = one.faults
             if refused:
-                raise InputRefused(refused)
+                raise InputRefused([fault for number in sorted(refused) for fault in refused[number]])
         return new
 
     async def withdraw_opt_out(
@@ -60,36 +66,32 @@ class OptOuts(Transactions):
         partner: str,
         *,
         customer_id: str | None = None,
-        received_at: datetime | None = None,
         withdrawn_at: datetime,
         withdrawn_by: str,
-    ) -> int:
-        """Withdraw what stands for this partner, or for this customer of it; how many forms that were.
+    ) -> Withdrawal:
+        """End what this partner, or this customer of it, said until then; what that was, and what it left.
 
-        Without `received_at` all of them: a partner that takes its word back takes back every copy of it.
-        0 when they were withdrawn already. Raises InputRefused when there never was one.
+        All of it: a partner that takes its word back takes back every copy of it.
         """
         customer = None if customer_id is None else lower_guid(customer_id)
-        theirs = [
-            OptOutRow.campaign == campaign,
-            OptOutRow.partner == partner,
-            OptOutRow.customer_id.is_not_distinct_from(customer),
-        ]
-        if received_at is not None:
-            theirs.append(OptOutRow.received_at == received_at)
-        async with self._transaction() as session:
-            await find_partner(session, campaign, partner)
-            if not await session.scalar(select(exists().where(*theirs))):
-                whose = partner if customer is None else f"{partner}'s customer {customer}"
-                when = "" if received_at is None else f" received at {received_at.isoformat()}"
-                raise InputRefused([f"No opt-out of {whose}{when} is on record: there is none to withdraw."])
-            withdrawn = await session.scalars(
-                update(OptOutRow)
-                .where(*theirs, OptOutRow.withdrawn_at.is_(None))
-                .values(withdrawn_at=withdrawn_at, withdrawn_by=withdrawn_by)
-                .returning(OptOutRow.opt_out_id)
+        query = (
+            select(OptOutRow)
+            .where(
+                OptOutRow.campaign == campaign,
+                OptOutRow.partner == partner,
+                OptOutRow.customer_id.is_not_distinct_from(customer),
             )
-            return len(withdrawn.all())
+            .order_by(OptOutRow.received_at)
+            .with_for_update()
+        )
+        async with self._transaction() as session:
+            await partner_turn(session, campaign, partner)
+            await find_partner(session, campaign, partner)
+            rows = {_opt_out(row): row for row in await session.scalars(query)}
+            said = withdrawal(rows, customer, withdrawn_at)
+            for form in said.ends:
+                rows[form].withdrawn_at, rows[form].withdrawn_by = withdrawn_at, withdrawn_by
+            return said
 
     async def opt_outs(self, campaign: str, partner: str) -> Sequence[OptOut]:
         """All opt-outs of a partner and its customers, withdrawn ones too, in the order of arrival."""
@@ -157,6 +159,11 @@ class OptOuts(Transactions):
         async with self._transaction() as session:
             row = await session.scalar(_latest_ruling(run_id))
             return None if row is None else _ruling(row)
+
+
+def _key(opt_out: OptOut) -> tuple[str, str, datetime]:
+    """The order in which forms are written and locked."""
+    return opt_out.partner, lower_guid(opt_out.customer_id or ""), opt_out.received_at
 
 
 async def _record(session: AsyncSession, campaign: str, opt_out: OptOut) -> bool:

@@ -19,7 +19,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.partner import Partner
 from include.nce.domain.privacy import masked
 from include.nce.ledger.tables import CampaignVersionRow, PartnerRow, RunRow
-from include.nce.ledger.transactions import Transactions, in_turn, unknown
+from include.nce.ledger.transactions import Transactions, campaign_turn, unknown
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Policy(Transactions):
         campaign's clock; without it the machine's is written.
         """
         async with self._transaction() as session:
-            await in_turn(session, "campaign", document.campaign)
+            await campaign_turn(session, document.campaign)
             number = await _newest(session, document.campaign)
             if number and (await self._latest(session, document.campaign))[1] == document:
                 return number
@@ -131,7 +131,7 @@ class Policy(Transactions):
             )
         reason = masked(reason)  # it becomes the source of the date as well
         async with self._transaction() as session:
-            await in_turn(session, "campaign", name)
+            await campaign_turn(session, name)
             number, document = await self._latest(session, name)
             standing = getattr(document.moments, moment)
             if value == (standing.at if isinstance(value, datetime) else standing.on):
@@ -158,7 +158,7 @@ class Policy(Transactions):
         if twice:
             raise InputRefused(twice)
         async with self._transaction() as session:
-            await in_turn(session, "campaign", campaign)
+            await campaign_turn(session, campaign)
             await latest_number(session, campaign)
             rows = await session.scalars(select(PartnerRow).where(PartnerRow.campaign == campaign))
             known = {row.partner: partner_of(row) for row in rows}

@@ -44,6 +44,7 @@ from include.nce.domain.approval import ApprovalWord
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.command import CommandOutcome
 from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.privacy import body_without_persons, masked, without_persons
@@ -83,13 +84,6 @@ class FindingEvent(str, Enum):
 
 
 ANSWERS = tuple(CommandEvent(outcome.value) for outcome in CommandOutcome if outcome.answers)
-
-
-class DecisionKind(str, Enum):
-    """What a person decided about one subscription; the latest of its kind counts."""
-
-    CONFIRM_CONVERSION = "confirm_conversion"
-    WITHDRAW_CONFIRMATION = "withdraw_confirmation"
 
 
 class CampaignEvent(str, Enum):

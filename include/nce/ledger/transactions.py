@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from include.nce.domain.errors import InputRefused
@@ -24,17 +26,29 @@ def make_engine(url: URL, pool_size: int) -> AsyncEngine:
 
     Statements are not prepared on the server, so that a pooler in front of PostgreSQL does no harm here
     (the single writer needs more: see `locks`). What was bound to a statement is in no error's text, which
-    may end in a log.
+    may end in a log. Isolation and time zone are the product's, whatever role and server have as theirs: a
+    transaction sees what was committed before each of its statements, and no moment is read in a zone in
+    which it does not exist.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=60,
         pool_pre_ping=True,
         hide_parameters=True,
+        isolation_level="READ COMMITTED",
         connect_args={"connect_timeout": 10, "prepare_threshold": None, "application_name": "nce ledger"},
     )
+    event.listen(engine.sync_engine, "connect", _in_utc)
+    return engine
+
+
+def _in_utc(connection: DBAPIConnection, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET TIME ZONE 'UTC'")
+    cursor.close()
+    connection.commit()
 
 
 HOLD_STILL_SECONDS = 2
@@ -66,11 +80,10 @@ async def campaign_turn(session: AsyncSession, campaign: str) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(lock_key("campaign", campaign))))
 
 
-async def partner_turn(session: AsyncSession, campaign: str, *partners: str) -> None:
-    """What is said of a partner (an opt-out, a decision, an approval) and its sends take turns. Several
-    partners are taken in one order, so that two lists cannot wait for each other."""
-    for key in sorted({lock_key("partner", campaign, partner) for partner in partners}):
-        await session.execute(select(func.pg_advisory_xact_lock(key)))
+async def partner_turn(session: AsyncSession, campaign: str, partner: str) -> None:
+    """What is said of a partner (an opt-out, a decision, an approval) and its sends take turns. For many
+    partners at once, take the campaign's."""
+    await session.execute(select(func.pg_advisory_xact_lock(lock_key("partner", campaign, partner))))
 
 
 async def hold_still(session: AsyncSession, campaign: str, partner: str) -> None:

@@ -37,7 +37,7 @@ from include.nce.ledger.tables import (
     UndoLineRow,
     UndoPlanRow,
 )
-from include.nce.ledger.transactions import Transactions, in_turn
+from include.nce.ledger.transactions import Transactions, in_turn, partner_turn
 
 _LINES = TypeAdapter(tuple[UndoLine, ...])
 
@@ -261,6 +261,9 @@ class UndoCases(Transactions):
         A closed case stays closed: raises InputRefused.
         """
         async with self._transaction() as session:
+            about = await _find(session, case_id)
+            # What is sent for the bundle and what is said of its case take turns.
+            await partner_turn(session, about.campaign, about.partner)
             row = await _find(session, case_id, lock=True)
             if until_at is not None:
                 row.until_at = until_at

@@ -17,6 +17,7 @@ from sqlalchemy.orm import aliased
 
 from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.subscription import Status, SubscriptionKind
@@ -30,7 +31,6 @@ from include.nce.ledger.tables import (
     CommandEventRow,
     CommandRow,
     ConversionRow,
-    DecisionKind,
     DecisionRow,
     OptOutRulingRow,
     PartnerRow,

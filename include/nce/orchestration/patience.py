@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+import psycopg
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
@@ -34,7 +35,16 @@ class NotSetUp(Exception):
         super().__init__(str(refused))
 
 
-OUT_OF_REACH = (OSError, OperationalError, InterfaceError, PoolTimeout, NotSetUp)
+OUT_OF_REACH = (
+    OSError,
+    OperationalError,
+    InterfaceError,
+    InternalError,  # a server that is read-only for a while: a failover, a disk that is nearly full
+    psycopg.OperationalError,  # of the lock's own session
+    psycopg.InternalError,
+    PoolTimeout,
+    NotSetUp,
+)
 
 
 async def patiently(

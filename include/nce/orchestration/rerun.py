@@ -52,8 +52,7 @@ class ConfirmRerun(ApprovalOperator):
 
 async def _would_do(campaign: str, partners: list[str]) -> str:
     from include.nce.orchestration.composition import product
+    from include.nce.steps.people.start_runs import preview_start
 
     async with product() as world:
-        counted = await world.ledger.preview(campaign, partners, now_at=await world.clock.now())
-        stopped = (await world.ledger.brake_record(campaign)).sentence
-    return f"{counted.sentence} {stopped}".rstrip()
+        return await preview_start(campaign, partners, ledger=world.ledger, clock=world.clock)

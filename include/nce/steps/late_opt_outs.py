@@ -6,10 +6,14 @@ Looking twice opens nothing twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
+from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.opt_out import OptOut
 from include.nce.domain.partner import Partner
 from include.nce.domain.undo import (
     CaseState,
@@ -20,7 +24,17 @@ from include.nce.domain.undo import (
     too_late_sentence,
 )
 from include.nce.domain.undo_case import UndoCase
-from include.nce.steps.ports import Ledger
+from include.nce.steps.ports import UndoRecords
+
+
+class LateOptOutLedger(UndoRecords, Protocol):
+    """The part of the ledger that knows the forms, and what was bought against them."""
+
+    async def campaign(self, name: str) -> Campaign: ...
+
+    async def opt_outs(self, campaign: str, partner: str) -> Sequence[OptOut]:
+        """All opt-outs of a partner and its customers, withdrawn ones too, in the order of arrival."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class LateOptOuts:
 
 
 async def look_for_late_opt_outs(
-    campaign: str, partner: Partner, *, by: str, ledger: Ledger, now_at: datetime
+    campaign: str, partner: Partner, *, by: str, ledger: LateOptOutLedger, now_at: datetime
 ) -> LateOptOuts:
     """Open what the opt-outs on record call for, close what they no longer do, and say what is too late."""
     policy = await ledger.campaign(campaign)
@@ -79,7 +93,7 @@ async def look_for_late_opt_outs(
     return LateOptOuts(tuple(opened), tuple(closed), tuple(standing))
 
 
-async def _is_bought(case: UndoCase, ledger: Ledger) -> bool:
+async def _is_bought(case: UndoCase, ledger: UndoRecords) -> bool:
     """Or may be, or was: a purchase that was pending when the case was opened may have failed since."""
     members = await ledger.undo_members(case.case_id)
     return any(m.conversion.state.is_bought or m.conversion.state is ConversionState.UNDONE for m in members)

@@ -120,6 +120,7 @@ async def board(ledger_database: str, auth_manager: Any) -> AsyncIterator[Board]
 
 PARTNER_PAGE = f"/nce/campaigns/{CAMPAIGN}/partners/rossi"
 OPT_OUT_FORM = f"{PARTNER_PAGE}/opt-outs"
+WITHDRAWAL_FORM = f"{PARTNER_PAGE}/withdrawals"
 DATE_FORM = f"/nce/campaigns/{CAMPAIGN}/dates"
 API = f"/nce/api/campaigns/{CAMPAIGN}"
 

@@ -20,6 +20,7 @@ DECLARED = {
     "GET /": Access.READ,
     "GET /campaigns/{campaign}/partners/{partner}": Access.READ,
     "POST /campaigns/{campaign}/partners/{partner}/opt-outs": Access.RECORD,
+    "POST /campaigns/{campaign}/partners/{partner}/withdrawals": Access.RECORD,
     "POST /campaigns/{campaign}/dates": Access.MOVE_DATES,
     "GET /api/openapi.json": Access.READ,
     "GET /api/campaigns": Access.READ,
@@ -28,6 +29,7 @@ DECLARED = {
     "GET /api/campaigns/{campaign}/partners/{partner}": Access.READ,
     "GET /api/campaigns/{campaign}/opt-outs": Access.READ,
     "POST /api/campaigns/{campaign}/opt-outs": Access.RECORD,
+    "POST /api/campaigns/{campaign}/opt-outs/withdrawals": Access.RECORD,
     "POST /api/campaigns/{campaign}/dates": Access.MOVE_DATES,
 }
 

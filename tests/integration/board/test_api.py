@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.integration.board.conftest import API, Board
-from tests.integration.ledger.scene import CAMPAIGN, CUSTOMER, due
+from tests.integration.board.test_pages import converted, two_forms
+from tests.integration.ledger.scene import CAMPAIGN, CUSTOMER, due, guid
 from tests.integration.ledger.test_reports import planned
 
 
@@ -48,6 +49,33 @@ async def test_an_opt_out_goes_on_record_under_the_tokens_name(board: Board):
     assert [(row["customer"], row["recorded_by"], row["note"]) for row in listed] == [
         (CUSTOMER, "otto", "no. 17")
     ]
+
+
+async def test_a_bought_subscription_is_told_with_its_undo_case(board: Board):
+    await converted(board)
+    async with board.program("otto") as program:
+        answer = await program.post(f"{API}/opt-outs", json={"partner": "rossi", "received": "2022-06-19"})
+    [case] = answer.json()["undo_cases"]
+    assert (case["subscription"], case["state"], case["until_at"]) == (
+        guid("one"), "open", "2022-06-21T05:30:00Z",
+    )  # fmt: skip
+
+
+async def test_an_opt_out_is_taken_back_with_what_ends_and_what_stands(board: Board):
+    await two_forms(board)
+    wish = {"partner": "rossi", "at": "2022-06-10"}
+    async with board.program("otto") as program:
+        shown = (await program.post(f"{API}/opt-outs/withdrawals", json={**wish, "preview": True})).json()
+        standing = [form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi")]
+        done = (await program.post(f"{API}/opt-outs/withdrawals", json=wish)).json()
+        future = await program.post(f"{API}/opt-outs/withdrawals", json={**wish, "at": "2022-06-21"})
+    assert standing == [True, True]
+    assert shown == done
+    assert (done["ended"], done["left"], done["closed_cases"]) == (
+        ["2022-06-01T07:00:00Z"], ["2022-06-15T07:00:00Z"], [],
+    )  # fmt: skip
+    assert (future.status_code, "lies in the future" in future.json()["detail"]) == (422, True)
+    assert [form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi")] == [False, True]
 
 
 async def test_a_date_is_moved_under_the_tokens_name(board: Board):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
 from typing import Any
 
@@ -12,18 +12,22 @@ import httpx
 import pytest
 
 from include.nce.board.app import create_app
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut
+from include.nce.domain.undo import UndoCause
 from tests.integration.board.conftest import (
     DATE_FORM,
     NOW,
     OPT_OUT_FORM,
     PARTNER_PAGE,
+    ROLES,
+    WITHDRAWAL_FORM,
     Board,
     form_token,
     mounted,
 )
-from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, missing, partner
+from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid, missing, partner
 from tests.integration.ledger.test_reports import planned
 
 # The product is long enough not to occur by chance in a form's token.
@@ -152,6 +156,80 @@ async def test_an_opt_out_is_recorded_under_the_name_of_whoever_is_logged_in(boa
     ]
     assert "The opt-out is on record." in page.text
     assert "in time" in page.text
+
+
+async def converted(board: Board) -> None:
+    """rossi's subscription was bought before its opt-out is typed in."""
+    await planned(board.ledger, due("one"))
+    for line in await board.ledger.conversions(RUN):
+        await board.ledger.advance(
+            line.conversion_id, ConversionState.CONVERTED, at=AT, nce_subscription_id=guid("nce"),
+            undoable_until_at=NOW + timedelta(hours=20),
+        )  # fmt: skip
+
+
+async def test_an_opt_out_after_the_purchase_opens_the_undo_case_as_the_command_line_does(board: Board):
+    await converted(board)
+    async with board.browser("otto") as browser:
+        entry = {"token": await form_token(browser), "received": "2022-06-19T10:00"}
+        answer = await browser.post(OPT_OUT_FORM, data=entry)
+        page = await browser.get(answer.headers["location"])
+    [case] = await board.ledger.undo_cases(CAMPAIGN, "rossi")
+    assert (case.base_id, case.cause, case.opened_by) == (guid("one"), UndoCause.OPT_OUT, "otto")
+    assert "Something is bought already: see its undo cases below." in page.text
+    assert "Undo cases" in page.text
+    assert "2022-06-21 05:30" in page.text
+
+
+async def two_forms(board: Board) -> None:
+    for day in (1, 15):
+        received_at = datetime(2022, 6, day, 7, tzinfo=timezone.utc)
+        await board.ledger.record_opt_out(CAMPAIGN, OptOut("rossi", received_at, "anna"))
+
+
+async def test_a_withdrawal_is_shown_before_it_is_recorded(board: Board):
+    await two_forms(board)
+    async with board.browser("otto") as browser:
+        token = await form_token(browser)
+        entry = {"token": token, "at": "2022-06-10T00:00", "step": "show"}
+        shown = (await browser.post(WITHDRAWAL_FORM, data=entry)).text
+        before = [form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi")]
+        [instant] = re.findall(r'name="at" value="([^"]+Z)"', shown)
+        answer = await browser.post(WITHDRAWAL_FORM, data={**entry, "at": instant, "step": "record"})
+        page = await browser.get(answer.headers["location"])
+    assert "Ends: received 2022-06-01 09:00 Europe/Rome." in shown
+    assert "Stands: received 2022-06-15 09:00 Europe/Rome, which is later." in shown
+    assert before == [True, True]
+    assert [form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi")] == [False, True]
+    assert "The opt-out is taken back." in page.text
+
+
+async def test_a_withdrawal_before_the_only_word_is_refused_on_the_page(board: Board):
+    await board.ledger.record_opt_out(CAMPAIGN, OptOut("rossi", NOW, "anna"))
+    async with board.browser("otto") as browser:
+        entry = {"token": await form_token(browser), "at": "2022-06-10T00:00", "step": "record"}
+        answer = await browser.post(WITHDRAWAL_FORM, data=entry)
+    assert answer.status_code == 422
+    assert "is the later word and stands" in answer.text
+    assert all(form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi"))
+
+
+async def test_a_login_without_a_name_records_nothing(board: Board, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(ROLES, "\u200b", "admin")
+    await board.ledger.record_opt_out(CAMPAIGN, OptOut("rossi", AT, "anna"))
+    move = {"moment": "cut_over", "value": "2022-07-12T00:00:00Z", "reason": "notice 4"}
+    async with board.browser("\u200b") as browser:
+        token = await form_token(browser)
+        answers = [
+            await browser.post(OPT_OUT_FORM, data={"token": token, "received": "2022-06-19T10:00"}),
+            await browser.post(WITHDRAWAL_FORM, data={"token": token, "step": "record"}),
+            await browser.post(DATE_FORM, data={"token": token, **move}),
+        ]
+    for answer in answers:
+        assert answer.status_code == 422
+        assert "name: it is empty" in answer.text
+    assert [form.stands() for form in await board.ledger.opt_outs(CAMPAIGN, "rossi")] == [True]
+    assert await board.ledger.latest_version(CAMPAIGN) == 1
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,48 @@ def test_withdrawing_one_customers_word_leaves_the_partners(desk: Desk) -> None:
     assert "An opt-out of the whole partner still stands, in time." in done.stdout
 
 
+def two_forms(desk: Desk) -> None:
+    for received in ("2022-06-01 09:00", "2022-06-15 09:00"):
+        desk.nce("opt-out", "add", "rossi", "--received", received)
+
+
+def test_a_withdrawal_ends_what_was_received_until_then_and_says_what_stays(desk: Desk) -> None:
+    two_forms(desk)
+    done = desk.nce("opt-out", "withdraw", "rossi", "--at", "2022-06-10", "--by", "anna")
+    assert done.stdout.splitlines() == [
+        "Withdrawn: 1 opt-out of rossi, the whole partner.",
+        "  Ends: received 2022-06-01 09:00 Europe/Rome (2022-06-01 07:00 UTC).",
+        "  Stands: received 2022-06-15 09:00 Europe/Rome (2022-06-15 07:00 UTC), which is later.",
+        "An opt-out of the whole partner still stands, in time.",
+    ]
+    assert [form.stands() for form in on_record(desk)] == [False, True]
+
+
+def test_a_preview_of_a_withdrawal_says_the_same_and_records_nothing(desk: Desk) -> None:
+    two_forms(desk)
+    shown = desk.nce("opt-out", "withdraw", "rossi", "--at", "2022-06-10", "--preview")
+    assert [form.stands() for form in on_record(desk)] == [True, True]
+    done = desk.nce("opt-out", "withdraw", "rossi", "--at", "2022-06-10")
+    assert shown.stdout.replace("Would be withdrawn", "Withdrawn") == done.stdout
+
+
+def test_a_withdrawal_before_the_only_word_is_refused_with_that_word(desk: Desk) -> None:
+    desk.nce("opt-out", "add", "rossi", "--received", "2022-06-15 09:00")
+    done = desk.nce("opt-out", "withdraw", "rossi", "--at", "2022-06-10")
+    assert done.exit_code == 2
+    assert "what was received on 2022-06-15 07:00 UTC is the later word and stands" in done.stderr
+    assert all(form.stands() for form in on_record(desk))
+
+
+def test_a_second_withdrawal_says_that_nothing_stands(desk: Desk) -> None:
+    desk.nce("opt-out", "add", "rossi")
+    desk.nce("opt-out", "withdraw", "rossi")
+    again = desk.nce("opt-out", "withdraw", "rossi")
+    assert again.stdout.splitlines() == [
+        "Withdrawn before: nothing of rossi, the whole partner stands.", "No opt-out stands any more.",
+    ]  # fmt: skip
+
+
 def test_there_is_nothing_to_withdraw_where_nothing_stands(desk: Desk) -> None:
     done = desk.nce("opt-out", "withdraw", "rossi")
     assert done.exit_code == 2

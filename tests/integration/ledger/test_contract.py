@@ -12,12 +12,12 @@ from include.nce.domain.approval import Approval, ApprovalWord, planned_lines
 from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.command import AnsweredAlready, CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState, ImpossibleMove, Overtaken
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import Busy, InputRefused
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer, Check, Finding
 from include.nce.domain.subscription import Customer
 from include.nce.ledger.runs import WatchFacts
-from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Ledger
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import (
@@ -156,7 +156,25 @@ async def test_a_withdrawn_opt_out_stays_on_record_and_speaks_no_more(ledger):
         for _ in range(2)
     ]
     (form,) = await ledger.opt_outs(CAMPAIGN, "rossi")
-    assert (withdrawals, form.withdrawn_at, form.stands()) == ([1, 0], LATER, False)
+    assert [(len(said.ends), len(said.ended_before)) for said in withdrawals] == [(1, 0), (0, 1)]
+    assert (form.withdrawn_at, form.stands()) == (LATER, False)
+
+
+async def test_a_withdrawal_ends_what_was_received_until_then_and_nothing_later(ledger):
+    first, later = OptOut("rossi", AT, "anna"), OptOut("rossi", AT + timedelta(days=14), "anna")
+    for form in (later, first, OptOut("rossi", AT, "anna", CUSTOMER)):
+        await ledger.record_opt_out(CAMPAIGN, form)
+    back_at = AT + timedelta(days=9)
+    said = await ledger.withdraw_opt_out(CAMPAIGN, "rossi", withdrawn_at=back_at, withdrawn_by="bruno")
+    assert (said.ends, said.stays) == ((first,), (later,))
+    standing = [form for form in await ledger.opt_outs(CAMPAIGN, "rossi") if form.stands()]
+    assert sorted(form.customer_id or "" for form in standing) == ["", CUSTOMER]
+
+
+async def test_a_list_of_opt_outs_is_kept_whole_and_says_how_many_were_new(ledger):
+    forms = [OptOut("verdi", AT, "anna"), OptOut("rossi", AT, "anna", CUSTOMER), OptOut("rossi", AT, "anna")]
+    assert [await ledger.record_opt_outs(CAMPAIGN, listed) for listed in (forms[:2], forms)] == [2, 1]
+    assert len(await ledger.opt_outs(CAMPAIGN, "rossi")) == 2
 
 
 async def test_a_form_that_was_withdrawn_is_not_said_to_be_on_record_when_it_is_filed_again(ledger):
@@ -170,9 +188,11 @@ async def test_a_form_that_was_withdrawn_is_not_said_to_be_on_record_when_it_is_
     assert await ledger.record_opt_out(CAMPAIGN, replace(form, received_at=LATER))
 
 
-async def test_a_withdrawal_of_what_never_came_in_is_refused(ledger):
-    with pytest.raises(InputRefused, match="verdi"):
-        await ledger.withdraw_opt_out(CAMPAIGN, "verdi", withdrawn_at=LATER, withdrawn_by="bruno")
+async def test_a_withdrawal_of_what_never_came_in_ends_nothing(ledger):
+    said = await ledger.withdraw_opt_out(CAMPAIGN, "verdi", withdrawn_at=LATER, withdrawn_by="bruno")
+    assert (said.ends, said.stays, said.ended_before) == ((), (), ())
+    with pytest.raises(InputRefused, match="rosso"):
+        await ledger.withdraw_opt_out(CAMPAIGN, "rosso", withdrawn_at=LATER, withdrawn_by="bruno")
 
 
 async def test_the_latest_ruling_of_a_run_is_read_back(ledger):

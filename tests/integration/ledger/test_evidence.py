@@ -20,6 +20,7 @@ from sqlalchemy import event
 from include.nce.domain.approval import Approval, ApprovalWord
 from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
 from include.nce.domain.subscription import Customer, Status, SubscriptionKind
@@ -28,7 +29,6 @@ from include.nce.evidence.pack import canonical, private_file, read_pack, write_
 from include.nce.evidence.page import page
 from include.nce.ledger.evidence import EvidencePack
 from include.nce.ledger.ledger import PostgresLedger
-from include.nce.ledger.tables import DecisionKind
 from tests.integration.ledger.scene import (
     AT,
     CAMPAIGN,

@@ -11,9 +11,10 @@ from sqlalchemy.pool import NullPool
 
 from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.opt_out import OptOut
 from include.nce.domain.readiness import Answer, Check, Finding
-from include.nce.ledger.tables import DecisionKind, Evidence, FreeText, Table
+from include.nce.ledger.tables import Evidence, FreeText, Table
 from tests.integration.ledger.scene import AT, CAMPAIGN, LATER, RUN, due, guid, subscription
 from tests.integration.ledger.test_reports import planned
 from tests.support.scene import bring, intend

@@ -11,12 +11,12 @@ from sqlalchemy import event
 from include.nce.domain.classification import SubscriptionClass, Verdict
 from include.nce.domain.command import CommandKind, CommandOutcome
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
 from include.nce.domain.readiness import Owner
 from include.nce.domain.subscription import Customer
 from include.nce.ledger.ledger import PostgresLedger
-from include.nce.ledger.tables import DecisionKind
 from tests.integration.ledger.scene import (
     AT,
     CAMPAIGN,

@@ -134,6 +134,18 @@ async def test_two_entries_of_the_same_opt_out_at_once_are_one(postgres_ledger, 
     assert sorted(new) == [False, False, False, True]
 
 
+async def test_two_lists_of_opt_outs_in_opposite_order_are_both_recorded(postgres_ledger, other):
+    whose = [(name, guid(f"customer {n}")) for n in range(60) for name in ("rossi", "verdi")]
+    forms = [OptOut(name, AT, "anna", customer) for name, customer in whose]
+    new = await asyncio.gather(
+        *(
+            ledger.record_opt_outs(CAMPAIGN, listed)
+            for ledger, listed in ((postgres_ledger, forms), (other, forms[::-1])) * 2
+        )
+    )
+    assert sum(new) == len(forms)
+
+
 async def test_two_surveys_at_once_do_not_lock_each_other_out(postgres_ledger, other):
     held = [subscription(f"s{n}") for n in range(60)]
     await asyncio.gather(

@@ -9,10 +9,10 @@ import pytest
 
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import Conversion, ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.undo import CaseState, UndoCause, UndoLine, UndoWord, hash_of
 from include.nce.domain.undo_case import UndoCase
-from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.ports import Ledger
 from tests.integration.ledger.scene import AT, CAMPAIGN, CUSTOMER, LATER, RUN, due, guid, subscription
 from tests.integration.ledger.test_contract import ledger, planned

@@ -11,12 +11,12 @@ import pytest
 
 from include.nce.domain.brake import Attempts, CoverageSignals
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut, rule_on
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.waves import Progress, Wave
 from include.nce.ledger.ledger import PostgresLedger
-from include.nce.ledger.tables import DecisionKind
 from tests.integration.ledger.conftest import set_scene
 from tests.integration.ledger.scene import (
     AT,

@@ -9,19 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.nce.domain.errors import InputRefused
-from include.nce.domain.opt_out import OptOut
 from include.nce.intake.opt_out_list import load_opt_outs, parse_received
+from include.nce.steps.people.record_opt_out import NewOptOut
 
 TENANT = "0a1b2c3d-0000-4000-8000-000000000001"
 PARTNERS = {"rossi-informatica", "conti-it", "sol-sistemas"}
 NOW = datetime(2022, 7, 5, 12, tzinfo=timezone.utc)
 
 
-def load(text: str | bytes, zone: str = "Europe/Rome") -> list[OptOut]:
+def load(text: str | bytes, zone: str = "Europe/Rome") -> list[NewOptOut]:
     data = text.encode() if isinstance(text, str) else text
-    return load_opt_outs(
-        data, name="o.csv", zone=zone, known_partners=PARTNERS, recorded_by="ada", now_at=NOW
-    )
+    return load_opt_outs(data, name="o.csv", zone=zone, known_partners=PARTNERS, now_at=NOW)
 
 
 def faults_of(text: str) -> list[str]:
@@ -43,8 +41,8 @@ def test_a_list_from_an_italian_spreadsheet_is_read() -> None:
         "rossi-informatica;;30-06-2022 23:59:59;\r\n"
     )
     assert load(text) == [
-        OptOut("conti-it", utc(2022, 6, 5, 15, 45), "ada", customer_id=TENANT, note="per PEC"),
-        OptOut("rossi-informatica", utc(2022, 6, 30, 21, 59, 59), "ada"),
+        NewOptOut("conti-it", utc(2022, 6, 5, 15, 45), customer_id=TENANT, note="per PEC"),
+        NewOptOut("rossi-informatica", utc(2022, 6, 30, 21, 59, 59)),
     ]
 
 

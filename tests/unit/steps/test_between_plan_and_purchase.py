@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.readiness import ResellerLink
-from include.nce.ledger.tables import DecisionKind
 from tests.support.examples import (
     BASIC,
     CAMPAIGN,

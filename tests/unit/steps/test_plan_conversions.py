@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from include.nce.domain.conversion import ConversionState, Refusal
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.readiness import Answer, MpaState, MpaStatus, ResellerLink
 from include.nce.domain.subscription import Status
-from include.nce.ledger.tables import DecisionKind
 from include.nce.steps.plan_conversions import CannotTell, NotDecided
 from tests.support.examples import (
     BASIC_NCE,

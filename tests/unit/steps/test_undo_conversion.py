@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from include.nce.domain.author import Author
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import ConversionState
+from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import FailureClass, InputRefused, PartnerCenterFault
 from include.nce.domain.subscription import Status, Subscription
 from include.nce.domain.undo import CaseState, UndoWord
-from include.nce.ledger.tables import DecisionKind
-from include.nce.steps.keep_nce import keep_nce
+from include.nce.steps.people.keep_nce import keep_nce
 from include.nce.steps.plan_undo import answer_undo, question
 from include.nce.steps.sending import Departure, LockLost
 from tests.support.crash import Crash, Wire
@@ -45,6 +46,7 @@ from tests.support.undoing import (
 )
 
 S, C = ConversionState, CaseState
+DORA = Author("dora")
 
 
 def migrations() -> list[Subscription]:
@@ -262,11 +264,8 @@ async def test_legacy_whose_term_is_over_does_not_come_back(world: OnePartner) -
 
 async def test_a_kept_nce_is_finished_only_past_the_cancel_gate(world: OnePartner) -> None:
     await test_when_the_window_closes_in_between_the_customer_is_covered_twice(world)
-    now_at = world.clock.now_at
-    closed, later = await keep_nce(
-        1, reason="they stay with NCE", by="dora", ledger=world.records, now_at=now_at
-    )
-    assert (closed.state, len(later)) == (C.CLOSED, 1)
+    kept = await keep_nce(1, "they stay with NCE", by=DORA, ledger=world.records, clock=world.clock)
+    assert (kept.case.state, len(kept.finished_by_next_run)) == (C.CLOSED, 1)
     assert sent(world, "suspend") == []
     await world.plan()
     await world.buy()
@@ -292,7 +291,7 @@ async def test_a_closed_case_is_not_kept_again(world: OnePartner) -> None:
     await world.convert(legacy())
     await undo(world)
     with pytest.raises(InputRefused, match="closed already"):
-        await keep_nce(1, reason="x", by="dora", ledger=world.records, now_at=world.clock.now_at)
+        await keep_nce(1, "x", by=DORA, ledger=world.records, clock=world.clock)
 
 
 async def test_what_is_being_undone_cannot_be_kept_meanwhile(world: OnePartner) -> None:
@@ -300,7 +299,7 @@ async def test_what_is_being_undone_cannot_be_kept_meanwhile(world: OnePartner) 
     await plan(world)
     async with world.records.single_writer(CUSTOMER, legacy_id(1)):
         with pytest.raises(InputRefused, match="being worked on"):
-            await keep_nce(1, reason="x", by="dora", ledger=world.records, now_at=world.clock.now_at)
+            await keep_nce(1, "x", by=DORA, ledger=world.records, clock=world.clock)
 
 
 @pytest.mark.parametrize("operation", ["reactivate", "cancel_nce"])
@@ -732,7 +731,7 @@ async def test_a_refused_suspension_holds_no_undo(world: OnePartner) -> None:
 async def test_a_case_that_was_closed_before_its_approval_is_not_told_as_undone(world: OnePartner) -> None:
     await world.convert(legacy())
     await plan(world)
-    await keep_nce(1, reason="they stay", by="dora", ledger=world.records, now_at=world.clock.now_at)
+    await keep_nce(1, "they stay", by=DORA, ledger=world.records, clock=world.clock)
     await answer(world)
     done = await take_back(world)
 
