@@ -18,7 +18,7 @@ TITLES = {
 
 
 def diagram() -> str:
-    """Mermaid: the phases with their states, and each move from the phases or states in which it may begin."""
+    """Mermaid: the phases with their states, and each move from the phases or states where it may begin."""
     lines = ["```mermaid", "stateDiagram-v2", "    [*] --> planned: a plan wants it bought"]
     for phase, title in TITLES.items():
         members = [f"        {state.value}" for state in _states(phase)]
