@@ -36,8 +36,8 @@ class SessionWriter:
     async def still_held(self) -> bool:
         """True when the server still lists every lock under this very session, and may be written to.
 
-        False when it is a standby, when the session ended or does not answer within `ANSWER_SECONDS`, and when
-        another backend answers, as behind a pooler that hands out a session for one transaction.
+        False when it is a standby, when the session ended or does not answer within `ANSWER_SECONDS`, and
+        when another backend answers, as behind a pooler that hands out a session for one transaction.
         """
         try:
             held = await asyncio.wait_for(self._listed(), ANSWER_SECONDS)

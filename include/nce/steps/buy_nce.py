@@ -77,8 +77,8 @@ async def buy_nce(
     and does not stop the others; the batch turns red for it at `cancel_legacy`, after the others are
     finished. Purple: the campaign is stopped (the log says by whom and why). What the batch has bought is
     finished meanwhile, and the rest is bought once the campaign is released. Red here only when the ledger
-    cannot be reached: clear it. Yellow: somebody else, such as an orphan of an earlier try, is converting one
-    of them; Airflow tries again by itself.
+    cannot be reached, or our own sign-in is refused: the log says which; clear it then. Yellow: another
+    process, such as an orphan of an earlier try, is converting one of them; Airflow tries again by itself.
     """
     run = await ledger.run(run_id)
     desk = Desk(run, partner_center, ledger, clock)
@@ -93,6 +93,8 @@ async def buy_nce(
         waiting = [bundle for bundle in waiting if await _settle(bundle, desk)]
         if not waiting:
             break
+    if desk.provider_fault is not None:
+        raise desk.provider_fault
     if desk.busy and not last_try:
         raise Busy(f"Somebody else is converting {', '.join(desk.busy)} right now; it is tried again.")
     settled = await report(run_id, plan_id, batch_no, ledger=ledger)
@@ -443,7 +445,12 @@ async def _wait(bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: D
 async def _read_failed(
     bundle: Sequence[Conversion], fault: PartnerCenterFault, desk: Desk, *, unknown: bool
 ) -> bool:
-    """A look failed, so nothing was sent now. What was unknown before stays unknown."""
+    """A look failed, or the client could not sign in, so nothing was sent now. What was unknown before stays
+    unknown. What our own credentials lack says nothing of a line: the others are looked at, and the task says
+    it."""
+    if fault.failure_class is FailureClass.PROVIDER_ACTS:
+        desk.provider_fault = fault
+        return False
     if unknown:
         await desk.move(bundle, ConversionState.UNKNOWN, f"could not be looked up: {fault.sentence}")
         return fault.failure_class in (FailureClass.WAIT, FailureClass.LOOK_FIRST)

@@ -9,6 +9,7 @@ from typing import Any
 
 from include.nce.domain.approval import Approval, PlanOnRecord
 from include.nce.domain.conversion import Conversion, ConversionState
+from include.nce.domain.errors import PartnerCenterFault
 from include.nce.domain.readiness import Finding
 from include.nce.domain.run import Run
 from include.nce.domain.subscription import Subscription
@@ -37,6 +38,8 @@ class Desk:
     wait_seconds: float = 0.0
     halted: str = ""
     """Why the campaign or the partner's wave lets nothing be bought now."""
+    provider_fault: PartnerCenterFault | None = None
+    """What our own credentials or rights lack; no line is refused for it."""
     turn: str = ""
     """What the purchases of this pass that came too early wait for."""
 

@@ -337,3 +337,65 @@ async def test_a_sign_in_that_is_refused_keeps_the_ids_of_its_call(
 async def test_the_client_is_of_no_use_outside_its_context(connection: PartnerCenterConnection) -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await Transport(connection, TokenSource(connection)).send(READ)
+
+
+class Kept(Exception):
+    """What a last word raises."""
+
+
+async def test_a_write_asks_whether_it_may_leave_once_it_is_signed_in_and_connected(
+    server: PartnerCenterServer, transport: Transport
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    async def leave() -> None:
+        seen.append((len(server.signed_in), len(server.asked)))
+
+    server.on("POST", "/v1/migrate", Reply(201, {"id": "m1"}))
+    await transport.send(replace(WRITE, leave=leave))
+    assert seen == [(1, 0)]
+    await transport.send(replace(WRITE, leave=leave))  # over the connection that is kept
+    assert seen == [(1, 0), (1, 1)]
+
+
+async def test_a_write_asks_again_before_its_second_attempt(
+    server: PartnerCenterServer, transport: Transport
+) -> None:
+    asked: list[int] = []
+
+    async def leave() -> None:
+        asked.append(len(server.asked))
+        if len(asked) == 2:
+            raise Kept
+
+    server.on("POST", "/v1/migrate", Reply(401), Reply(201, {"id": "m1"}))
+    with pytest.raises(Kept):
+        await transport.send(replace(WRITE, leave=leave))
+    assert asked == [0, 1]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("why", [Kept("no"), TimeoutError("the ledger"), OSError("the ledger")])
+async def test_what_keeps_a_write_here_comes_out_as_it_is_and_nothing_leaves(
+    server: PartnerCenterServer, transport: Transport, why: Exception
+) -> None:
+    """Also a timeout of the ledger's: it is no lost answer of Partner Center's."""
+
+    async def leave() -> None:
+        raise why
+
+    server.on("POST", "/v1/migrate", Reply(201, {"id": "m1"}))
+    for _ in range(3):  # and the connection it had is given back
+        with pytest.raises(type(why)) as raised:
+            await transport.send(replace(WRITE, leave=leave))
+        assert raised.value is why
+    assert server.asked == []
+
+
+async def test_a_write_that_is_answered_with_code_0_is_in_doubt(
+    server: PartnerCenterServer, transport: Transport
+) -> None:
+    server.on("POST", "/v1/migrate", Reply(400, {"code": 0, "description": ""}))
+    error = await refusal(transport, WRITE)
+    assert isinstance(error, OutcomeUnknown)
+    assert error.leaves_effect_unknown
