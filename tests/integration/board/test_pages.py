@@ -29,6 +29,7 @@ from tests.integration.board.conftest import (
 )
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid, missing, partner
 from tests.integration.ledger.test_reports import planned
+from tests.support.scene import bring
 
 # The product is long enough not to occur by chance in a form's token.
 HOSTILE = "<script>alert(1)</script>{{ 31337 * 31337 }}'\"><img src=x onerror=alert(2)>"
@@ -162,8 +163,8 @@ async def converted(board: Board) -> None:
     """rossi's subscription was bought before its opt-out is typed in."""
     await planned(board.ledger, due("one"))
     for line in await board.ledger.conversions(RUN):
-        await board.ledger.advance(
-            line.conversion_id, ConversionState.CONVERTED, at=AT, nce_subscription_id=guid("nce"),
+        await bring(
+            board.ledger, line, ConversionState.CONVERTED, at=AT, nce_subscription_id=guid("nce"),
             undoable_until_at=NOW + timedelta(hours=20),
         )  # fmt: skip
 
