@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo status down reset test test-contract test-safety lint audit lock
+.PHONY: help demo status down reset test test-pythons test-contract test-safety lint audit lock
 export PYTHON SCENARIO ROSTER
 
 help: ## list these targets
@@ -23,6 +23,9 @@ reset: ## stop the rehearsal and delete its data
 
 test: ## run all tests, on two cores
 	@scripts/test -n 2 --no-loadscope-reorder
+
+test-pythons: ## run all tests but the real Airflow under each Python that is promised and on this machine
+	@scripts/test-pythons
 
 test-contract: ## check client and simulator against Microsoft's examples (NCE_CONTRACT_EXAMPLES=folder: others)
 	@scripts/test tests/contract

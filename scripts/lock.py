@@ -18,7 +18,7 @@ COMPILE = (
     "pyproject.toml",
     "--universal",
     "--python-version",
-    "3.10",
+    "3.11",
     "--no-header",
     "--quiet",
 )

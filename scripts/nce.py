@@ -17,6 +17,8 @@ from scripts.stack.postgres import EmbeddedPostgres
 
 LEDGER_VARIABLE = "AIRFLOW_CONN_NCE_LEDGER"
 AIRFLOW_USER = "operator"
+IN_AIRFLOW = "check-connection"
+"""The one command that reads Airflow's connections itself."""
 
 
 def surroundings(installation: Installation, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -62,7 +64,13 @@ def _place(address: str) -> str:
 def main() -> None:
     """Run the command line; ends the process."""
     try:
-        os.environ.update(surroundings(Installation.from_environment()))
+        installation = Installation.from_environment()
+        ours = surroundings(installation)
+        if ours and sys.argv[1:2] == [IN_AIRFLOW]:
+            from scripts.stack.stack import Stack
+
+            ours = Stack(installation).environment() | ours
+        os.environ.update(ours)
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

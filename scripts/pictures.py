@@ -159,16 +159,6 @@ def connection(camera: Camera) -> Page:
     return page
 
 
-def connection_test(camera: Camera) -> Page:
-    """What the test button says."""
-    page = camera.open("/connections", shows="partner_center", width=1200, height=440)
-    page.get_by_role("row").filter(has_text="partner_center").get_by_label("Test Connection").click()
-    page.get_by_text("App-only works").wait_for()
-    # The message leaves by itself after a few seconds.
-    page.wait_for_timeout(SETTLE_MS / 2)
-    return page
-
-
 def board(camera: Camera) -> Page:
     """All partners of the campaign on the board."""
     return camera.open("/nce/", shows="Partners", width=1300, height=1000)
@@ -181,7 +171,6 @@ TAKEN: Mapping[str, Callable[[Camera], Page | Locator]] = {
     "red-task": red_task,
     "run-note": run_note,
     "connection": connection,
-    "connection-test": connection_test,
     "board": board,
 }
 

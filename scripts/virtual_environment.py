@@ -72,7 +72,7 @@ def _works(checkout: Path) -> bool:
     config = checkout / ".venv" / "bin" / "activate"
     if not python.exists() or str(checkout) not in config.read_text(errors="replace"):
         return False
-    check = "import sys; sys.exit(not ((3, 10) <= sys.version_info[:2] <= (3, 13)))"
+    check = "import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))"
     return _run([str(python), "-I", "-c", check]).returncode == 0
 
 

@@ -17,6 +17,12 @@ ROSTER_PLACES_VARIABLE = "NCE_ROSTER_PLACES"
 """Of the project's own settings the one that Airflow's tasks read."""
 TASKS_AT_ONCE = 4
 """Worker processes of the LocalExecutor: two per core of the smallest machine this is meant for."""
+WAITS_AT_ONCE = 5000
+"""Triggers of the one triggerer."""
+LARGEST_ROSTER = 10_000
+"""So many partners one campaign may have."""
+QUEUED_SECONDS = 6 * 60 * 60
+"""So long a task may wait for a place on a worker."""
 
 
 def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str], str]:
@@ -28,11 +34,12 @@ def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str],
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): str(TASKS_AT_ONCE),
         ("core", "max_active_tasks_per_dag"): "1000",
+        # One start maps a task over its partners.
+        ("core", "max_map_length"): str(LARGEST_ROSTER),
         ("core", "load_examples"): "False",
         # A rehearsal has nobody who unpauses; a DAG that a person pauses stays paused.
         ("core", "dags_are_paused_at_creation"): "False",
         ("core", "fernet_key"): secrets.fernet_key,
-        ("core", "test_connection"): "Enabled",
         # A fully qualified name asks the name server, which may be slow or absent.
         ("core", "hostname_callable"): "socket.gethostname",
         ("core", "execution_api_server_url"): f"{installation.airflow_url}/execution/",
@@ -50,10 +57,12 @@ def settings(installation: Installation, metadata: URL) -> dict[tuple[str, str],
         ("scheduler", "max_dagruns_to_create_per_loop"): "100",
         ("scheduler", "max_tis_per_query"): "64",
         ("scheduler", "scheduler_idle_sleep_time"): "0.5",
+        # A task's token lives as long: one that waited longer in the queue would fail without a word.
+        ("scheduler", "task_queued_timeout"): str(QUEUED_SECONDS),
         # After a killed scheduler, what it had in hand is picked up within a minute.
         ("scheduler", "orphaned_tasks_check_interval"): "60",
         # One waiting partner takes up to four triggers.
-        ("triggerer", "capacity"): "5000",
+        ("triggerer", "capacity"): str(WAITS_AT_ONCE),
         ("triggerer", "max_trigger_to_select_per_loop"): "500",
         # While the API server is started again, a task waits about a minute; Airflow draws the pauses.
         ("workers", "execution_api_retries"): "8",

@@ -24,6 +24,8 @@ import httpx
 import yaml
 from sqlalchemy.engine import URL, make_url
 
+from include.nce.domain.errors import InputRefused
+from include.nce.orchestration.open_files import make_room
 from scripts.stack import airflow_settings, databases
 from scripts.stack.errors import StackError
 from scripts.stack.installation import Installation
@@ -80,6 +82,7 @@ class Stack:
         with self._alone():
             story = self._choose_story(scenario)
             began = time.monotonic()
+            self._make_room_for_waits()
             self._refuse_taken_ports()
             server = self._start_database_server()
             self._ensure_databases(server)
@@ -92,6 +95,13 @@ class Stack:
             self._wait(self._simulator_fault, "simulator", seconds=SIMULATOR_SECONDS)
             self._done("simulator", started=new_simulator, began=began)
             self._start_airflow(environment, began)
+
+    def _make_room_for_waits(self) -> None:
+        """The services inherit this process's limits."""
+        try:
+            make_room(airflow_settings.WAITS_AT_ONCE)
+        except InputRefused as refused:
+            raise StackError(" ".join(refused.faults)) from None
 
     def down(self) -> None:
         """Stop everything; nothing is deleted."""

@@ -55,13 +55,13 @@ def test_a_machine_without_a_python_that_fits_is_told_in_one_sentence(tmp_path: 
     done = _find_python(tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("No Python 3.10, 3.11, 3.12 or 3.13 was found; install one")
+    assert done.stderr.startswith("No Python 3.11, 3.12 or 3.13 was found; install one")
 
 
 def test_a_python_that_is_named_and_does_not_fit_is_refused_by_name(tmp_path: Path) -> None:
     done = _find_python(tmp_path, PYTHON="/opt/my python/bin/python")
     assert done.returncode == 1
-    assert done.stderr.startswith("PYTHON names /opt/my python/bin/python, which is no Python 3.10")
+    assert done.stderr.startswith("PYTHON names /opt/my python/bin/python, which is not Python 3.11")
 
 
 def test_an_environment_made_from_this_lock_is_kept(checkout: Path) -> None:
@@ -159,6 +159,6 @@ def test_ci_runs_what_a_newcomer_runs_and_audits_the_locks() -> None:
 
 def test_the_versions_the_sentences_name_are_those_the_project_declares() -> None:
     declared = (CHECKOUT / "pyproject.toml").read_text()
-    assert 'requires-python = ">=3.10,<3.14"' in declared
-    assert "(3, 10) <= sys.version_info[:2] <= (3, 13)" in (CHECKOUT / "scripts" / "venv").read_text()
-    assert (3, 10) <= sys.version_info[:2] <= (3, 13)
+    assert 'requires-python = ">=3.11,<3.14"' in declared
+    assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in (CHECKOUT / "scripts" / "venv").read_text()
+    assert (3, 11) <= sys.version_info[:2] <= (3, 13)

@@ -8,6 +8,7 @@ from include.nce.cli.apply import apply
 from include.nce.cli.approvals import approval_app
 from include.nce.cli.budget import budget
 from include.nce.cli.campaigns import campaign_app
+from include.nce.cli.check_connection import check_connection
 from include.nce.cli.decisions import decide_app
 from include.nce.cli.entry import Entry
 from include.nce.cli.evidence import evidence
@@ -49,6 +50,7 @@ app.command()(evidence)
 app.command()(findings)
 app.command()(reconcile)
 app.command()(budget)
+app.command("check-connection")(check_connection)
 app.add_typer(opt_out_app)
 app.add_typer(campaign_app)
 app.add_typer(decide_app)

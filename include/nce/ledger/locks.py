@@ -41,7 +41,7 @@ class SessionWriter:
         """
         try:
             held = await asyncio.wait_for(self._listed(), ANSWER_SECONDS)
-        except (psycopg.Error, OSError, asyncio.TimeoutError):
+        except (TimeoutError, psycopg.Error, OSError):
             return False
         return self._keys <= held
 

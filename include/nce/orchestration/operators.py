@@ -452,8 +452,24 @@ class EnrolPartners(_Step):
             self.log.warning("Linked to us but not in the roster: %s.", ", ".join(enrolled.not_in_roster))
         if enrolled.not_linked:
             self.log.warning("In the roster but not linked to us: %s.", ", ".join(enrolled.not_linked))
+        _refuse_more_than_airflow_maps(len(enrolled.partners))
         again = conf.existing == "rerun" or conf.mode == "plan"
         return [
             {**start_order(partner, conf.campaign, conf.mode), "reset_dag_run": again}
             for partner in enrolled.partners
         ]
+
+
+def _refuse_more_than_airflow_maps(partners: int) -> None:
+    """Airflow would answer with a raw server error, after everybody is enrolled and nobody started."""
+    from airflow.sdk import conf
+
+    most = conf.getint("core", "max_map_length", fallback=1024)
+    if partners > most:
+        raise InputRefused(
+            [
+                f"{partners} partners are to be started, and this Airflow starts at most {most} at once: an "
+                "administrator raises [core] max_map_length, or start them in parts, with *Only these "
+                "partners*."
+            ]
+        )

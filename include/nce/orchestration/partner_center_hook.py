@@ -1,7 +1,7 @@
-"""The connection `partner_center` as Airflow's pages know it: its settings, and what "test" says.
+"""The connection `partner_center` as Airflow knows it: its settings, and whether they work.
 
-Responsible for the button. The form stands in `provider`, what is read of the connection in
-`partner_center.connection`, what the sentence says in `partner_center.probe`.
+Responsible for what `nce check-connection` asks. The form stands in `provider`, what is read of the
+connection in `partner_center.connection`, what the sentence says in `partner_center.probe`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What this project adds to Airflow's list of providers: the connection type `partner_center` and its form.
 
 Airflow finds `get_provider_info` by the entry point of the installed project, and calls it in each of its
-processes: nothing is imported here. The form is read as data (`conn-fields`), the hook only when somebody
-tests a connection.
+processes: nothing is imported here. The form is read as data (`conn-fields`), the hook by
+`nce check-connection`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "include.nce.orchestration.partner_center_hook.PartnerCenterHook",
                 "hook-name": HOOK_NAME,
                 "ui-field-behaviour": {
-                    # Not the port: Airflow 3.3.2 refuses to test a connection that has none (apache/airflow
-                    # pull request 73298, merged after it).
                     "hidden-fields": ["schema"],
                     "relabeling": {"host": "Address", "login": "Client id", "password": "Client secret"},
                     "placeholders": {

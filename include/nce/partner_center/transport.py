@@ -341,7 +341,7 @@ class Transport:
                 f"nothing was sent, {Unreachable.remedy}.",
                 operation=call.operation,
             ) from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             lost = OutcomeUnknown if call.writes else ServerFault
             raise lost(
                 f"Partner Center's answer to '{call.operation}' was lost ({type(error).__name__}); "

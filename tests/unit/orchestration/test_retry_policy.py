@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -139,7 +138,6 @@ def test_red_at_once_says_who_acts(helps: FailureClass, who: str) -> None:
         OSError("the campaign clock answers HTTP 502"),
         ConnectionError("the ledger does not answer"),
         TimeoutError(),
-        asyncio.TimeoutError(),
         OperationalError("SELECT 1", {}, Exception("server closed the connection")),
         InterfaceError("SELECT 1", {}, Exception("the connection is closed")),
         PoolTimeout("QueuePool limit reached"),
