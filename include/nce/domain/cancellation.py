@@ -11,10 +11,8 @@ from dataclasses import InitVar, dataclass
 from enum import Enum
 
 from include.nce.domain.conversion import why_not_covered
+from include.nce.domain.lineage import has_ended, is_active
 from include.nce.domain.subscription import Status, Subscription
-
-ENDED = frozenset({Status.SUSPENDED, Status.DELETED, Status.EXPIRED})
-"""States in which a legacy subscription is no longer billed. A state nobody knows is not one of them."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def cancel_gate(
     if not bought_by_us:
         return GateRuling(GateWord.REFUSE, "no purchase of ours is on record for it")
     for item in bundle:
-        active = item.nce is not None and item.nce.status is Status.ACTIVE
+        active = is_active(item.nce)
         why = why_not_covered(
             item.legacy, item.nce, expected_product_and_sku=item.expected_product_and_sku, active=active
         )
@@ -96,6 +94,6 @@ def cancel_gate(
         reason = "Microsoft did not suspend it, so we do" if suspended_by_microsoft else "NCE covers it"
         permit = SuspensionPermit(pair.legacy.customer_id, legacy_id, _GATE)
         return GateRuling(GateWord.SUSPEND, reason, permit=permit)
-    if pair.legacy.status in ENDED:
+    if has_ended(pair.legacy):
         return GateRuling(GateWord.ALREADY_DONE, f"legacy is {pair.legacy.status.value}")
     return GateRuling(GateWord.REFUSE, f"legacy is in the unknown state '{pair.legacy.status.value}'")

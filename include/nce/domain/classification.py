@@ -24,6 +24,7 @@ from include.nce.domain.conversion import (
     refused_from,
     window_opens_at,
 )
+from include.nce.domain.lineage import has_ended, is_over, is_same_product, is_unplaced, successor_of
 from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, Owner
@@ -193,7 +194,7 @@ def _stays_behind(add_on: Verdict, survey: Survey) -> bool:
     """Its own story is told already, or it ends before its base moves. What cannot be read may be active."""
     return (
         add_on.subscription.subscription_id in survey.conversions
-        or add_on.subscription.status in (Status.SUSPENDED, Status.EXPIRED, Status.DELETED)
+        or has_ended(add_on.subscription)
         or add_on.klass in (SubscriptionClass.ALREADY_MIGRATED, SubscriptionClass.LAPSES)
     )
 
@@ -272,15 +273,7 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
     if conversion is not None:
         return _by_conversion(s, conversion)
 
-    # One that was cancelled is no successor: what was undone, here or in the portal, is not covered by it.
-    successor = next(
-        (
-            n
-            for n in survey.subscriptions
-            if n.migrated_from_id == s.subscription_id and n.status is not Status.DELETED
-        ),
-        None,
-    )
+    successor = successor_of(s.subscription_id, survey.subscriptions)
     if successor is not None:
         found = verdict(
             SubscriptionClass.ALREADY_MIGRATED,
@@ -296,7 +289,7 @@ def _classify_one(s: Subscription, survey: Survey, *, with_base: bool = False) -
             SubscriptionClass.EXEMPT,
             f"{offer.segment.value.capitalize()} offer: it stays renewable in legacy.",
         )
-    if s.status in (Status.DELETED, Status.EXPIRED):
+    if is_over(s):
         return verdict(SubscriptionClass.LAPSES, f"It is {s.status.value}: it has already ended.")
     if s.term_end_at is None:
         return verdict(
@@ -455,20 +448,15 @@ def _held_by(finding: Finding, s: Subscription) -> Verdict | None:
 def _same_sku_candidate(s: Subscription, offer: Offer, survey: Survey) -> Subscription | None:
     if offer.product_and_sku is None:
         return None
-    ours = {conversion.nce_subscription_id for conversion in survey.conversions.values()}
-    return next(
-        (
-            n
-            for n in survey.subscriptions
-            if n.customer_id == s.customer_id
-            and n.subscription_id not in ours
-            and n.kind is SubscriptionKind.NCE
-            and n.migrated_from_id is None
-            and n.product_and_sku == offer.product_and_sku
-            and n.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
-        ),
-        None,
+    placed = {conversion.nce_subscription_id for conversion in survey.conversions.values()}
+    candidates = (
+        nce
+        for nce in survey.subscriptions
+        if nce.customer_id == s.customer_id
+        and is_unplaced(nce, placed)
+        and is_same_product(nce, offer.product_and_sku)
     )
+    return min(candidates, key=lambda nce: nce.subscription_id, default=None)
 
 
 def _convertible(s: Subscription, term_end_at: datetime, offer: Offer, survey: Survey) -> Verdict:

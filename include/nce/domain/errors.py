@@ -28,6 +28,16 @@ class FailureClass(str, Enum):
     BROKEN = "broken"
     """An answer nobody here can read: keep it raw, stop this subscription, go on with the rest."""
 
+    @property
+    def is_everybodys(self) -> bool:
+        """Met by one customer after another, it says nothing of the customers."""
+        return self in (FailureClass.WAIT, FailureClass.LOOK_FIRST, FailureClass.PROVIDER_ACTS)
+
+    @property
+    def is_refusal(self) -> bool:
+        """It is an answer to what was asked: time, another look or our own credentials do not help."""
+        return self in (FailureClass.PARTNER_ACTS, FailureClass.PERSON_DECIDES, FailureClass.BROKEN)
+
 
 class PartnerCenterFault(Exception):
     """A call to Partner Center that brought no usable answer.

@@ -14,9 +14,16 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass
 from include.nce.domain.conversion import Conversion, ConversionState, Phase, Route, why_not_covered
+from include.nce.domain.lineage import (
+    is_active,
+    is_billed_twice_too_long,
+    is_out_of_patience,
+    is_over,
+    is_successor,
+    serves,
+)
 from include.nce.domain.readiness import Owner
 from include.nce.domain.subscription import Status, Subscription
 
@@ -246,7 +253,7 @@ class _Judged:
             return True
         quiet = self._for_minutes(self.campaign.cadence.coverage_quiet_minutes)
         unfinished = conversion.state.phase in (Phase.AT_MICROSOFT, Phase.BOUGHT)
-        return unfinished and quiet and _is_active(self.nce)
+        return unfinished and quiet and is_active(self.nce)
 
     # How long
 
@@ -258,17 +265,12 @@ class _Judged:
         return since_at is not None and self.now_at - since_at >= timedelta(minutes=minutes)
 
     def _out_of_patience(self) -> bool:
-        """Longer than Microsoft ever takes for a migration, or than the campaign gives a purchase."""
-        migrates = self.conversion is not None and self.conversion.route is Route.MIGRATE
-        hours = (
-            self.campaign.safety.completion_hours
-            if migrates
-            else self.campaign.cadence.purchase_patience_hours
-        )
-        return self._for_minutes(60 * hours)
+        conversion = self.conversion
+        return conversion is not None and is_out_of_patience(conversion, self.campaign, self.now_at)
 
     def _billed_twice_too_long(self) -> bool:
-        return self._for_minutes(60 * self.campaign.cadence.purchase_patience_hours)
+        conversion = self.conversion
+        return conversion is not None and is_billed_twice_too_long(conversion, self.campaign, self.now_at)
 
     def _answer_is_lost(self) -> bool:
         sent_at = self.line.unanswered_at or self._since()
@@ -278,15 +280,15 @@ class _Judged:
 
     def _successor(self) -> Subscription | None:
         """An NCE subscription that says it came from this one and that no conversion of ours made."""
-        if self.nce is None or self.nce.migrated_from_id != self.line.legacy_id or _is_gone(self.nce):
+        if self.nce is None or not is_successor(self.nce, self.line.legacy_id):
             return None
         ours = self.conversion.nce_subscription_id if self.conversion is not None else None
         return self.nce if self.nce.subscription_id != ours else None
 
     def _gap(self) -> CoverageGap:
-        if _is_active(self.legacy) and _is_active(self.nce):
+        if is_active(self.legacy) and is_active(self.nce):
             return CoverageGap.DOUBLE
-        return CoverageGap.NONE if _is_alive(self.legacy) or _is_alive(self.nce) else CoverageGap.ZERO
+        return CoverageGap.NONE if serves(self.legacy) or serves(self.nce) else CoverageGap.ZERO
 
     def _why_not_covered(self) -> str | None:
         if self.legacy is None:
@@ -295,7 +297,7 @@ class _Judged:
             self.legacy,
             self.nce,
             expected_product_and_sku=self.line.expected_product_and_sku,
-            active=_is_active(self.nce),
+            active=is_active(self.nce),
         )
 
     def _replacement(self) -> Subscription | None:
@@ -359,7 +361,7 @@ class _Judged:
         successor = self._successor()
         if successor is not None:
             yield from self._moved_by_others(successor)
-        elif _is_alive(self.legacy):
+        elif serves(self.legacy):
             yield from self._still_in_legacy()
         elif self.legacy is None:
             if self.line.last_status is Status.ACTIVE:
@@ -475,7 +477,7 @@ class _Judged:
     # Microsoft is at it
 
     def _under_way(self, conversion: Conversion) -> Iterator[Discrepancy]:
-        if self.nce is not None and (self.nce.status is Status.SUSPENDED or _is_gone(self.nce)):
+        if self.nce is not None and (self.nce.status is Status.SUSPENDED or is_over(self.nce)):
             yield from self._lost_nce()
         elif self._out_of_patience():
             yield self._too_long(conversion)
@@ -511,7 +513,7 @@ class _Judged:
                 gap=self._gap(),
                 act_by_at=self._term_end(),
             )
-        elif self.nce is None or self.nce.status is Status.SUSPENDED or _is_gone(self.nce):
+        elif self.nce is None or self.nce.status is Status.SUSPENDED or is_over(self.nce):
             yield from self._lost_nce()
         elif self.nce.status is not Status.ACTIVE:
             if told_by_its_run or self._out_of_patience():
@@ -571,13 +573,13 @@ class _Judged:
         if self.nce is not None and self.nce.status is Status.SUSPENDED:
             yield self._suspended(self.nce)
             return
-        replacement = self._replacement() if not _is_alive(self.legacy) else None
+        replacement = self._replacement() if not serves(self.legacy) else None
         if replacement is not None:
             yield self._candidate(replacement, severity=Severity.SERIOUS)
             return
         term_end_at = self._term_end()
         ends = f", which ends on {term_end_at:%Y-%m-%d %H:%M} UTC" if term_end_at is not None else ""
-        if _is_alive(self.legacy):
+        if serves(self.legacy):
             yield self._found(
                 FindingKind.NCE_CANCELLED,
                 f"{self._nce_words()}, and the customer is back in legacy{ends}",
@@ -630,7 +632,7 @@ class _Judged:
 
     def _done(self, conversion: Conversion) -> Iterator[Discrepancy]:
         by_others = conversion.state is ConversionState.BY_OTHERS
-        if self.nce is None or self.nce.status is Status.SUSPENDED or _is_gone(self.nce):
+        if self.nce is None or self.nce.status is Status.SUSPENDED or is_over(self.nce):
             still_moving = by_others and self.nce is None and not self._out_of_patience()
             if not still_moving:
                 yield from self._lost_nce()
@@ -653,15 +655,3 @@ class _Judged:
             gap=CoverageGap.DOUBLE,
             act_by_at=until_at,
         )
-
-
-def _is_alive(held: Subscription | None) -> bool:
-    return held is not None and held.status in (Status.ACTIVE, Status.PENDING)
-
-
-def _is_active(held: Subscription | None) -> bool:
-    return held is not None and held.status is Status.ACTIVE
-
-
-def _is_gone(nce: Subscription) -> bool:
-    return nce.status in ENDED - {Status.SUSPENDED}

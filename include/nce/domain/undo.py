@@ -19,13 +19,10 @@ from dataclasses import InitVar, dataclass
 from datetime import datetime
 from enum import Enum
 
-from include.nce.domain.cancellation import ENDED
 from include.nce.domain.conversion import Conversion
+from include.nce.domain.lineage import has_ended, is_over
 from include.nce.domain.opt_out import OptOut, OptOutVerdict, rule_on
 from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
-
-NCE_GONE = frozenset({Status.DELETED, Status.EXPIRED})
-"""States in which a New Commerce subscription is neither used nor billed. Suspended is not one of them."""
 
 
 class UndoCause(str, Enum):
@@ -256,7 +253,7 @@ def _obstacle(pair: UndoPair, now_at: datetime) -> UndoRuling | None:
 def _why_legacy_cannot_come_back(legacy: Subscription, now_at: datetime) -> UndoRuling | None:
     if not legacy.is_legacy:
         return UndoRuling(UndoWord.REFUSE, f"subscription {legacy.subscription_id} is no legacy subscription")
-    if legacy.status in (Status.DELETED, Status.EXPIRED):
+    if is_over(legacy):
         return UndoRuling(UndoWord.TOO_LATE, f"legacy is {legacy.status.value} and cannot come back")
     if legacy.term_end_at is None or now_at >= legacy.term_end_at:
         return UndoRuling(UndoWord.TOO_LATE, f"{_term_over(legacy)}, so it cannot come back")
@@ -288,12 +285,12 @@ def _why_nce_cannot_go(pair: UndoPair, legacy: Subscription, now_at: datetime) -
 
 
 def _lives(nce: Subscription | None) -> bool:
-    return nce is not None and nce.status not in NCE_GONE
+    return nce is not None and not is_over(nce)
 
 
 def _paid_twice(pair: UndoPair) -> bool:
     """An unknown state counts as paid: nobody should look away."""
-    return _lives(pair.nce) and pair.legacy is not None and pair.legacy.status not in ENDED
+    return _lives(pair.nce) and pair.legacy is not None and not has_ended(pair.legacy)
 
 
 def _term_over(legacy: Subscription) -> str:

@@ -22,6 +22,7 @@ from sqlalchemy.orm import aliased
 
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.conversion import ConversionState, Route
+from include.nce.domain.lineage import successor_of
 from include.nce.domain.subscription import SubscriptionKind
 from include.nce.ledger.explain import (
     Entry,
@@ -32,6 +33,7 @@ from include.nce.ledger.explain import (
     meant,
     plan_entries,
 )
+from include.nce.ledger.plans import subscription_of
 from include.nce.ledger.policy import latest_number
 from include.nce.ledger.reports import Moment, Report
 from include.nce.ledger.tables import (
@@ -238,10 +240,12 @@ class Evidence:
 
     async def _successors(self, ids: Sequence[str]) -> Mapping[str, str]:
         """Legacy id -> the subscription that says it was migrated from it, whoever did that."""
-        query = select(SubscriptionRow.migrated_from_id, SubscriptionRow.subscription_id).where(
+        query = select(SubscriptionRow).where(
             SubscriptionRow.campaign == self.head.campaign, SubscriptionRow.migrated_from_id.in_(ids)
         )
-        return {legacy: nce for legacy, nce in await self._session.execute(query) if legacy}
+        surveyed = [subscription_of(row) for row in await self._session.scalars(query)]
+        found = {legacy_id: successor_of(legacy_id, surveyed) for legacy_id in ids}
+        return {legacy_id: nce.subscription_id for legacy_id, nce in found.items() if nce is not None}
 
     async def _changes(self, partners: Sequence[str], ids: set[str]) -> Mapping[tuple[str, str], Change]:
         query = (

@@ -278,6 +278,36 @@ def _customer_facts(customer: Customer) -> dict[str, Any]:
     return {"customer_id": customer.customer_id, "name": customer.name, "country": customer.country}
 
 
+def subscription_of(row: SubscriptionRow) -> Subscription:
+    """As the latest survey read it."""
+    return Subscription(
+        subscription_id=row.subscription_id,
+        customer_id=row.customer_id,
+        suspension_reasons=tuple(row.suspension_reasons),
+        **{name: getattr(row, name) for name in _AS_SURVEYED},
+    )
+
+
+_AS_SURVEYED = (
+    "offer_id",
+    "offer_name",
+    "kind",
+    "status",
+    "seats",
+    "term_end_at",
+    "created_at",
+    "auto_renew",
+    "is_trial",
+    "term",
+    "billing",
+    "parent_id",
+    "partner_mpn_id",
+    "migrated_from_id",
+    "cancellable_until_at",
+    "order_id",
+)
+
+
 def _facts(subscription: Subscription) -> dict[str, Any]:
     return {
         "subscription_id": subscription.subscription_id,

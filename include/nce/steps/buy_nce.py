@@ -26,12 +26,13 @@ from include.nce.domain.conversion import (
     Route,
 )
 from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.lineage import is_over, successor_of
 from include.nce.domain.purchase import Purchase, PurchaseLine
 from include.nce.domain.run import Run
-from include.nce.domain.subscription import CatalogueTarget, Status
+from include.nce.domain.subscription import CatalogueTarget
 from include.nce.steps.brake import MayNotBuy, NotYourTurn
 from include.nce.steps.desk import Desk
-from include.nce.steps.last_look import ForbiddenSince, Look, Stop, last_look, seats_to_buy, successor_of
+from include.nce.steps.last_look import ForbiddenSince, Look, Stop, last_look, seats_to_buy
 from include.nce.steps.ports import Clock, Ledger, PartnerCenter, SingleWriter
 from include.nce.steps.sending import Call, Departure, Intent, LastWord, Outcome, note_sight, send
 
@@ -495,7 +496,7 @@ async def _find(bundle: Sequence[Conversion], command: Command | None, desk: Des
     others = [migration for migration in others if migration.state is not MigrationState.FAILED]
     if not others:
         return False
-    gone = {s.subscription_id for s in await desk.fresh(base.customer_id) if s.status is Status.DELETED}
+    gone = {s.subscription_id for s in await desk.fresh(base.customer_id) if is_over(s)}
     # One that was undone afterwards has no successor and stands in nobody's way.
     standing = next((m for m in others if m.nce_subscription_id not in gone), None)
     if standing is None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.cancellation import ENDED, CoveredPair, GateWord, SuspensionPermit, cancel_gate
+from include.nce.domain.cancellation import CoveredPair, GateWord, SuspensionPermit, cancel_gate
 from include.nce.domain.command import Answered, CommandKind, CommandOutcome
 from include.nce.domain.conversion import Conversion, ConversionState, Overtaken, Phase, Route
 from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.lineage import (
+    counterpart,
+    counterparts,
+    has_ended,
+    is_billed_twice_too_long,
+    successor_of,
+)
 from include.nce.domain.run import Run
 from include.nce.domain.subscription import Subscription
 from include.nce.steps.buy_nce import why_unfinished
-from include.nce.steps.confirm_nce import counterpart, counterparts
 from include.nce.steps.ports import Clock, Ledger, PartnerCenter, SingleWriter
 from include.nce.steps.sending import Departure, Intent, note_sight, send
 
@@ -144,13 +149,12 @@ def _pairs(members: Sequence[Conversion], held: dict[str, Subscription]) -> list
         for member in members
         if member.legacy_id in held
     ]
-    successors = {s.migrated_from_id: s for s in held.values()}
     ids = {member.legacy_id for member in members}
     bases = {member.base_id for member in members}
     others = [
-        CoveredPair(s, successors.get(s.subscription_id), None)
+        CoveredPair(s, successor_of(s.subscription_id, held.values()), None)
         for s in held.values()
-        if s.is_legacy and s.subscription_id not in ids and s.status not in ENDED
+        if s.is_legacy and s.subscription_id not in ids and not has_ended(s)
         and (s.subscription_id in bases or s.parent_id in bases | ids)
     ]  # fmt: skip
     return planned + others
@@ -192,13 +196,13 @@ async def _suspend(
     sentence = "" if fault is None else fault.sentence
     refused = sent.outcome is CommandOutcome.REFUSED
     final = refused and fault is not None and fault.failure_class is not FailureClass.WAIT
-    if after is not None and after.status in ENDED:
+    if after is not None and has_ended(after):
         if sent.outcome is CommandOutcome.LOST:
             await note_sight(
                 sent.command, CommandOutcome.FOUND, {"status": after.status.value}, ledger=ledger, clock=clock
             )
         state, reason = ConversionState.CONVERTED, "NCE is active, legacy is suspended"
-    elif final or _out_of_patience(line, campaign, await clock.now()):
+    elif final or is_billed_twice_too_long(line, campaign, await clock.now()):
         state, reason = ConversionState.STRANDED, f"bought, legacy not suspended: {sentence}".strip()
     else:
         state, reason = ConversionState.COVERED, f"suspension not confirmed yet. {sentence}".strip()
@@ -212,10 +216,3 @@ async def _note_found(line: Conversion, legacy: Subscription | None, ledger: Led
         await note_sight(
             command, CommandOutcome.FOUND, {"status": legacy.status.value}, ledger=ledger, clock=clock
         )
-
-
-def _out_of_patience(line: Conversion, campaign: Campaign, now_at: datetime) -> bool:
-    """A suspension that is tried again and again for hours means billing twice: somebody has to look."""
-    if line.state_since_at is None:
-        return False
-    return now_at - line.state_since_at >= timedelta(hours=campaign.cadence.purchase_patience_hours)

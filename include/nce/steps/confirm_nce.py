@@ -6,7 +6,7 @@ it may run twice or in two places.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +24,7 @@ from include.nce.domain.conversion import (
     Route,
     why_not_covered,
 )
-from include.nce.domain.subscription import Status, Subscription
-from include.nce.steps.last_look import successor_of
+from include.nce.domain.lineage import counterparts, is_active, is_out_of_patience
 from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 
 
@@ -158,7 +157,7 @@ async def _follow_migration(
                 ConversionState.ACCEPTED, "found: Microsoft is migrating it",
                 migration_id=migration.migration_id,
             )  # fmt: skip
-        elif line.state is not ConversionState.UNKNOWN and _out_of_patience(line, campaign, now_at):
+        elif line.state is not ConversionState.UNKNOWN and is_out_of_patience(line, campaign, now_at):
             await say(
                 ConversionState.STRANDED,
                 f"Microsoft has been migrating it for {campaign.safety.completion_hours} hours, longer than "
@@ -170,7 +169,7 @@ async def _follow_migration(
         if (
             nameless
             and line.state is not ConversionState.UNKNOWN
-            and _out_of_patience(line, campaign, now_at)
+            and is_out_of_patience(line, campaign, now_at)
         ):
             await say(
                 ConversionState.STRANDED,
@@ -187,7 +186,7 @@ async def _follow_migration(
     if line.migration_id not in (None, migration.migration_id):
         return  # an earlier try's; the one under way is not listed yet
     legacy = await partner_center.subscription(line.customer_id, line.legacy_id)
-    if legacy is not None and legacy.status is Status.ACTIVE:
+    if is_active(legacy):
         await say(
             ConversionState.FAILED,
             "Microsoft's migration failed and legacy is active as before: start the partner again to retry.",
@@ -250,7 +249,7 @@ async def _verify_customer(
     for line in lines:
         nce = found[line.legacy_id]
         legacy = held.get(line.legacy_id)
-        active = nce is not None and nce.status is Status.ACTIVE
+        active = is_active(nce)
         why: str | None = "legacy is not listed any more"
         if legacy is not None:
             why = why_not_covered(
@@ -265,66 +264,9 @@ async def _verify_customer(
             await _say(
                 ledger, line, ConversionState.STRANDED, f"bought, but {why}: a person looks", at=now_at
             )
-        elif _out_of_patience(line, campaign, now_at):
+        elif is_out_of_patience(line, campaign, now_at):
             await _say(
                 ledger, line, ConversionState.STRANDED,
                 f"bought, but {why}, and it has taken too long: an operator looks",
                 at=now_at,
             )  # fmt: skip
-
-
-def counterpart(line: Conversion, held: Mapping[str, Subscription]) -> Subscription | None:
-    """The NCE subscription of a line: by id, by where it was migrated from, or by the order it was bought
-    with."""
-    if line.nce_subscription_id is not None and line.nce_subscription_id in held:
-        return held[line.nce_subscription_id]
-    successor = successor_of(line.legacy_id, held.values())
-    if successor is not None:
-        return successor
-    if line.route is Route.PURCHASE and line.order_id is not None:
-        of_its_order = [
-            subscription
-            for subscription in held.values()
-            if subscription.order_id == line.order_id
-            and subscription.product_and_sku == line.expected_product_and_sku
-        ]
-        seats = _bought_seats(line, held)
-        return min(of_its_order, key=lambda one: one.seats != seats, default=None)
-    return None
-
-
-def _bought_seats(line: Conversion, held: Mapping[str, Subscription]) -> int | None:
-    """The edited seats, or as many as legacy has; None when legacy is not listed."""
-    legacy = held.get(line.legacy_id)
-    return line.seats if line.seats is not None or legacy is None else legacy.seats
-
-
-def counterparts(
-    lines: Sequence[Conversion], held: Mapping[str, Subscription]
-) -> dict[str, Subscription | None]:
-    """Legacy id -> its NCE subscription, each to one line only: two of an order may be of one product.
-
-    Whoever is certain chooses first; the other is not listed yet then, or its seats were changed.
-    """
-
-    def uncertain(line: Conversion) -> tuple[bool, bool]:
-        nce = counterpart(line, held)
-        return line.nce_subscription_id is None, nce is None or nce.seats != _bought_seats(line, held)
-
-    found: dict[str, Subscription | None] = {}
-    free = dict(held)
-    for line in sorted(lines, key=uncertain):
-        nce = found[line.legacy_id] = counterpart(line, free)
-        if nce is not None:
-            del free[nce.subscription_id]
-    return found
-
-
-def _out_of_patience(line: Conversion, campaign: Campaign, now_at: datetime) -> bool:
-    """Longer than Microsoft ever takes for a migration, or than the campaign gives a purchase."""
-    hours = (
-        campaign.safety.completion_hours
-        if line.route is Route.MIGRATE
-        else campaign.cadence.purchase_patience_hours
-    )
-    return line.state_since_at is not None and now_at - line.state_since_at >= timedelta(hours=hours)

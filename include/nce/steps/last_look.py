@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 
 from include.nce.domain.approval import Approval, PlanOnRecord, reasons_to_ask, why_drifted
 from include.nce.domain.campaign import Campaign
-from include.nce.domain.cancellation import ENDED
 from include.nce.domain.classification import SubscriptionClass, Survey, classify, terms_to_buy
 from include.nce.domain.conversion import Conversion, ConversionRequest, ConversionState, Route, refused_from
 from include.nce.domain.errors import Busy
+from include.nce.domain.lineage import has_ended, is_unplaced, successor_of
 from include.nce.domain.opt_out import OptOutVerdict, rule_on
 from include.nce.domain.readiness import Answer
 from include.nce.domain.run import Run
-from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
+from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.brake import refuse_unless_admitted
 from include.nce.steps.desk import Desk
 from include.nce.steps.honour_opt_out import current_ruling
@@ -159,7 +159,7 @@ def _not_convertible(
             return stop
     planned = {member.legacy_id for member in whole}
     for held in holdings.values():
-        if held.parent_id in planned and held.status not in ENDED and (
+        if held.parent_id in planned and not has_ended(held) and (
             held.is_legacy and held.subscription_id not in planned
         ):  # fmt: skip
             return (
@@ -287,26 +287,17 @@ async def _bought_by_hand(
     """An NCE subscription of the same product that nobody can place: neither success nor a reason to buy."""
     ours = await desk.ledger.conversions(desk.run.run_id)
     standing = await desk.ledger.standing_conversions(desk.run.campaign, desk.run.partner.partner)
-    known = {c.nce_subscription_id for c in ours} | {c.nce_subscription_id for c in standing.values()}
-    orders = {c.order_id for c in ours if c.order_id is not None}
+    placed = {c.nce_subscription_id for c in (*ours, *standing.values())}
+    placed |= {c.order_id for c in ours if c.order_id is not None}
     wanted = {m.expected_product_and_sku for m in bundle}
     for held in holdings:
-        placed = held.subscription_id in known or held.order_id in orders or held.migrated_from_id is not None
-        alive = held.status not in (Status.EXPIRED, Status.DELETED)  # a suspended one is billed
-        if held.kind is SubscriptionKind.NCE and held.product_and_sku in wanted and alive and not placed:
+        if is_unplaced(held, placed) and held.product_and_sku in wanted:
             return (
                 ConversionState.HELD,
                 f"NCE subscription {held.subscription_id} of the same product is there already: a person "
                 "confirms whether it replaces this one",
             )
     return None
-
-
-def successor_of(legacy_id: str, holdings: Iterable[Subscription]) -> Subscription | None:
-    """The NCE subscription a legacy one was migrated to; one that was cancelled since is none."""
-    return next(
-        (s for s in holdings if s.migrated_from_id == legacy_id and s.status is not Status.DELETED), None
-    )
 
 
 def _still_convertible(

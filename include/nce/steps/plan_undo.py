@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from include.nce.domain.errors import InputRefused
+from include.nce.domain.lineage import counterparts
 from include.nce.domain.subscription import Subscription
 from include.nce.domain.undo import (
     CaseState,
@@ -20,7 +21,6 @@ from include.nce.domain.undo import (
     window_of,
 )
 from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
-from include.nce.steps.confirm_nce import counterparts
 from include.nce.steps.ports import Clock, Ledger, PartnerCenter
 
 

@@ -16,17 +16,15 @@ from include.nce.domain.command import CommandKind
 from include.nce.domain.comparison import FindingChanges, KnownHoldings
 from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
 from include.nce.domain.errors import Busy, FailureClass, PartnerCenterFault
+from include.nce.domain.lineage import counterparts, is_same_product, is_unplaced, successor_of
 from include.nce.domain.partner import Partner
 from include.nce.domain.reconciliation import Discrepancy, KnownLine, Pair, Repair, compare
-from include.nce.domain.subscription import Status, Subscription, SubscriptionKind
+from include.nce.domain.subscription import Status, Subscription
 from include.nce.steps.cancel_legacy import cancel_legacy
-from include.nce.steps.confirm_nce import confirm_nce, counterparts
+from include.nce.steps.confirm_nce import confirm_nce
 from include.nce.steps.ports import Clock, PartnerCenter, ReconcileLedger
 from include.nce.steps.sending import LockLost
 
-_ALIVE = (Status.ACTIVE, Status.PENDING)
-_EVERYBODYS = (FailureClass.WAIT, FailureClass.LOOK_FIRST, FailureClass.PROVIDER_ACTS)
-"""Faults that, met by one customer after another, are not about the customers."""
 _WHY_LENGTH = 300
 
 
@@ -75,7 +73,7 @@ class _Look:
     @property
     def out_of_reach(self) -> bool:
         read_nobody = bool(self.faults) and not self.customers_read
-        return read_nobody and all(fault in _EVERYBODYS for fault in self.faults)
+        return read_nobody and all(fault.is_everybodys for fault in self.faults)
 
 
 async def reconcile_partner(
@@ -195,9 +193,9 @@ def _compare_customer(
     by_id = {s.subscription_id: s for s in held}
     known = {each.legacy_id: each for each in lines}
     doubtful = any(s.status is Status.OTHER and s.subscription_id not in known for s in held)
-    loose = [s for s in held if _is_loose(s, placed)]
+    loose = [s for s in held if is_unplaced(s, placed)]
     nce_of = {
-        **{legacy_id: _successor(legacy_id, by_id) for legacy_id in known},
+        **{legacy_id: successor_of(legacy_id, by_id.values()) for legacy_id in known},
         **counterparts([each.conversion for each in lines if each.conversion], by_id),
     }
     bundles: dict[str, list[Pair]] = {}
@@ -220,24 +218,13 @@ def _behind(
     conversions = {legacy_id: each.conversion for legacy_id, each in known.items() if each.conversion}
     for legacy_id, repair in repairs:
         conversion = conversions[legacy_id]
-        successor = _successor(legacy_id, held)
+        successor = successor_of(legacy_id, held.values())
         yield _Behind(
             conversion,
             conversions.get(conversion.base_id, conversion),
             repair,
             successor.subscription_id if successor is not None else None,
         )
-
-
-def _is_loose(held: Subscription, placed: frozenset[str]) -> bool:
-    """An NCE subscription of which neither Microsoft nor the ledger says what it replaces."""
-    return (
-        held.kind is SubscriptionKind.NCE
-        and held.status in _ALIVE
-        and held.migrated_from_id is None
-        and held.subscription_id not in placed
-        and held.order_id not in placed
-    )
 
 
 def _pair(
@@ -256,13 +243,9 @@ def _pair(
         line,
         held.get(line.legacy_id),
         nce,
-        tuple(s for s in loose if expected is not None and s.product_and_sku == expected),
+        tuple(nce for nce in loose if is_same_product(nce, expected)),
         doubtful,
     )
-
-
-def _successor(legacy_id: str, held: Mapping[str, Subscription]) -> Subscription | None:
-    return next((s for s in held.values() if s.migrated_from_id == legacy_id), None)
 
 
 async def _repair(

@@ -12,7 +12,7 @@ from datetime import datetime
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.classification import Survey, Verdict, candidates, classify
 from include.nce.domain.conversion import ConversionRequest, Eligibility, Refusal
-from include.nce.domain.errors import FailureClass, PartnerCenterFault
+from include.nce.domain.errors import PartnerCenterFault
 from include.nce.domain.opt_out import OptOutRuling
 from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Finding, ResellerLink
@@ -98,12 +98,8 @@ async def _validate(survey: Survey, partner_center: PartnerCenter) -> dict[str, 
         try:
             answers[legacy.subscription_id] = await partner_center.validate_migration(request)
         except PartnerCenterFault as fault:
-            if fault.failure_class in _EVERYBODYS:
+            if fault.failure_class.is_everybodys:
                 raise
             refusal = Refusal(fault.code, fault.sentence)
             answers[legacy.subscription_id] = Eligibility(legacy.subscription_id, False, refusals=(refusal,))
     return answers
-
-
-_EVERYBODYS = (FailureClass.WAIT, FailureClass.LOOK_FIRST, FailureClass.PROVIDER_ACTS)
-"""Faults that say nothing of the subscription asked about; any other stops that one, and the rest goes on."""

@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from include.nce.domain.cancellation import ENDED
 from include.nce.domain.command import Answered, CommandKind, CommandOutcome
 from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
 from include.nce.domain.errors import Busy, FailureClass, InputRefused, PartnerCenterFault
-from include.nce.domain.subscription import Status
+from include.nce.domain.lineage import has_ended, is_active, is_over
 from include.nce.domain.undo import (
-    NCE_GONE,
     CaseState,
     UndoLine,
     UndoPair,
@@ -232,8 +230,8 @@ async def _note_what_shows(
     noted = []
     for member, pair in zip(bundle, pairs, strict=True):
         line = member.conversion
-        legacy_active = pair.legacy is not None and pair.legacy.status is Status.ACTIVE
-        nce_gone = pair.nce_id is not None and (pair.nce is None or pair.nce.status in NCE_GONE)
+        legacy_active = is_active(pair.legacy)
+        nce_gone = pair.nce_id is not None and (pair.nce is None or is_over(pair.nce))
         for shows, kind in (
             (legacy_active, CommandKind.REACTIVATE_LEGACY),
             (nce_gone, CommandKind.CANCEL_NCE),
@@ -283,13 +281,9 @@ async def _send(
         return ""
     if sent.outcome is CommandOutcome.LOST:
         return ""
-    if sent.outcome is None or fault.failure_class in _NOT_ABOUT_IT:
+    if sent.outcome is None or not fault.failure_class.is_refusal:
         raise fault
     return fault.sentence
-
-
-_NOT_ABOUT_IT = (FailureClass.WAIT, FailureClass.RECONCILE, FailureClass.PROVIDER_ACTS)
-"""Time, another look or our own credentials help: no answer to whether this may be undone."""
 
 
 async def _stop(
@@ -304,8 +298,8 @@ async def _stop(
     doubled, uncovered = [], []
     for member, pair in zip(await desk.ledger.undo_members(case_id), pairs, strict=True):
         line = member.conversion
-        legacy_ended = pair.legacy is None or pair.legacy.status in ENDED
-        nce_lives = pair.nce is not None and pair.nce.status not in NCE_GONE
+        legacy_ended = pair.legacy is None or has_ended(pair.legacy)
+        nce_lives = pair.nce is not None and not is_over(pair.nce)
         if legacy_ended and not nce_lives:
             uncovered.append(line.legacy_id)
         if line.state is not ConversionState.UNDOING:
