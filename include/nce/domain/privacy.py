@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from include.nce.domain.recordable import read_json, recordable_text
+
 REMOVED = "[removed]"
 
 _PERSONAL = frozenset(
@@ -106,7 +108,7 @@ def without_persons(value: Any) -> Any:
 def body_without_persons(text: str) -> str:
     """The raw text of an answer, read as JSON where it is JSON; unchanged when nothing had to go."""
     try:
-        document = json.loads(text)
+        document = read_json(text)
     except ValueError:
         return masked(_LOOSE_FIELD.sub(rf'\1"{REMOVED}"', text))
     kept = without_persons(document)
@@ -114,7 +116,8 @@ def body_without_persons(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A sentence without mail addresses, telephone numbers and tokens."""
+    """A sentence without mail addresses, telephone numbers and tokens, as it can be put on record."""
+    text = recordable_text(text)
     if "@" in text:
         text = _MAIL.sub(REMOVED, text)
     text = _PHONE.sub(REMOVED, text)

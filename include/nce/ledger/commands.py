@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from include.nce.domain.command import AnsweredAlready, Command, CommandKind, CommandOutcome
 from include.nce.domain.conversion import Conversion
+from include.nce.domain.recordable import recordable_number
 from include.nce.ledger.conversions import refuse_unless_as_seen
 from include.nce.ledger.tables import ANSWERS, CommandEvent, CommandEventRow, CommandRow, ConversionRow
 from include.nce.ledger.transactions import Transactions, in_turn
@@ -104,8 +105,8 @@ class Commands(Transactions):
                 CommandEventRow(
                     command_id=command_id,
                     event=CommandEvent(outcome.value),
-                    status=status,
-                    code=code,
+                    status=recordable_number(status),
+                    code=recordable_number(code),
                     correlation_id=correlation_id,
                     body=body,
                     at=at,

@@ -11,8 +11,6 @@ grows also refuses by trigger, so that what was once on record stays.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
@@ -50,6 +48,7 @@ from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.privacy import body_without_persons, masked, without_persons
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.reconciliation import CoverageGap, FindingKind, Severity
+from include.nce.domain.recordable import recordable, recordable_text
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.undo import CaseState, UndoCause
 
@@ -129,7 +128,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        return storable(value)
+        return recordable(value)
 
 
 class Evidence(Json):
@@ -138,7 +137,7 @@ class Evidence(Json):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        kept = body_without_persons(value) if isinstance(value, str) else without_persons(value)
+        kept = body_without_persons(value) if isinstance(value, str) else without_persons(recordable(value))
         return super().process_bind_param(kept, dialect)
 
 
@@ -150,24 +149,17 @@ class FreeText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else masked(storable(value))
+        return None if value is None else masked(value)
 
 
-def storable(value: Any) -> Any:
-    """`value` in the terms of jsonb, losing nothing that jsonb can hold."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return storable(value.decode("utf-8", "replace"))
-    if isinstance(value, Mapping):
-        return {storable(str(key)): storable(item) for key, item in value.items()}
-    if isinstance(value, Sequence | set | frozenset):
-        return [storable(item) for item in value]
-    return storable(str(value))
+class PlainText(TypeDecorator[str]):
+    """Any text, without what PostgreSQL cannot hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else recordable_text(value)
 
 
 def one_of(kind: type[Enum], name: str) -> EnumType:
@@ -220,7 +212,7 @@ class Table(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - declared so by SQLAlchemy
-        str: Text(),
+        str: PlainText(),
         datetime: Utc(),
         list[str]: ARRAY(Text()),
         dict[str, Any]: Json(),

@@ -41,7 +41,6 @@ Codes and statuses: docs page error-codes (06/15/2023); throttling: api-throttli
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +50,7 @@ from typing import Any
 
 from include.nce.domain.errors import FailureClass, PartnerCenterFault
 from include.nce.domain.privacy import body_without_persons, masked
+from include.nce.domain.recordable import read_json
 
 BODY_LIMIT_CHARACTERS = 4_000
 DESCRIPTION_LIMIT_CHARACTERS = 1_024
@@ -404,7 +404,7 @@ def read_error_body(text: str) -> ErrorBody:
     Microsoft documents `code` as text and shows it as a number (error-codes, 06/15/2023): both are read.
     """
     try:
-        payload = json.loads(text)
+        payload = read_json(text)
     except ValueError:
         return ErrorBody()
     if not isinstance(payload, dict):

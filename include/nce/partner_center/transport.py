@@ -14,7 +14,6 @@ Facts: headers (6/7/2022), api-throttling-guidance (7/18/2022).
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -31,6 +30,7 @@ from pydantic import ValidationError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from include.nce.domain.privacy import without
+from include.nce.domain.recordable import read_json
 from include.nce.partner_center.auth import TokenKind, TokenSource
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.errors import (
@@ -307,9 +307,9 @@ class Transport:
         if not 200 <= status < 300 or not text.strip():
             return answer
         try:
-            return replace(answer, payload=json.loads(text))
+            return replace(answer, payload=read_json(text))
         except ValueError as error:
-            raise answer.unreadable("it is no JSON") from error
+            raise answer.unreadable("it is not JSON that can be kept") from error
 
     async def _exchange(self, call: Call, headers: Mapping[str, str]) -> tuple[int, dict[str, str], str]:
         """Status, headers (lower-case names) and body of the answer, or the error that stands for none."""

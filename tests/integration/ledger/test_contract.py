@@ -614,3 +614,28 @@ async def test_the_plan_that_was_approved_last_is_known(ledger):
     assert (await ledger.approved_plan(CAMPAIGN, "rossi")).lines == second.lines
     await ledger.record_approval(CAMPAIGN, "rossi", words(second.hash, ApprovalWord.REJECTED))
     assert (await ledger.approved_plan(CAMPAIGN, "rossi")).lines == first.lines
+
+
+async def test_every_answer_can_be_put_on_record(ledger):
+    """What is refused by the database after the send would be a purchase that nobody knows of."""
+    number = await one_conversion(ledger)
+    deep: object = "bottom"
+    for _ in range(900):
+        deep = [deep]
+    for body in ({"name": "a\x00b \ud83d"}, {"deep": deep}, "[" * 900, "\x00" * 10, {"n": 2**80}):
+        command = await intend(ledger, number, CommandKind.CREATE_MIGRATION, {"name": "a\x00"}, at=AT)
+        await ledger.note_sending(command.command_id, at=AT)
+        await ledger.note_answer(
+            command.command_id, at=AT, outcome=CommandOutcome.REFUSED, status=400, code=2**40,
+            correlation_id="c\x00", body=body,
+        )  # fmt: skip
+        assert await ledger.open_command(number, CommandKind.CREATE_MIGRATION) is None
+    moved = await bring(ledger, number, ConversionState.REFUSED, "a\x00b", at=AT)
+    assert (await ledger.advance(moved, ConversionState.REFUSED, "a\x00b", at=LATER)).state_since_at == AT
+
+
+async def test_a_name_that_postgresql_cannot_hold_does_not_block_the_plan(ledger):
+    strange = subscription("one", offer_name="Business\x00 Basic \ud83d")
+    await ledger.record_survey(RUN, [strange], [Customer(CUSTOMER, "Cantina\x00")], at=AT)
+    held = Verdict(strange, SubscriptionClass.HELD, "why\x00")
+    await ledger.record_verdicts(RUN, [held], [], at=AT)

@@ -399,3 +399,13 @@ async def test_a_write_that_is_answered_with_code_0_is_in_doubt(
     error = await refusal(transport, WRITE)
     assert isinstance(error, OutcomeUnknown)
     assert error.leaves_effect_unknown
+
+
+@pytest.mark.parametrize("levels", [900, 50_000])
+async def test_an_answer_to_a_write_that_is_nested_too_deeply_is_in_doubt_and_kept(
+    server: PartnerCenterServer, transport: Transport, levels: int
+) -> None:
+    server.on("POST", "/v1/migrate", Reply(201, text='{"id": ' + "[" * levels + "]" * levels + "}"))
+    error = await refusal(transport, WRITE)
+    assert isinstance(error, OutcomeUnknown)
+    assert error.body
