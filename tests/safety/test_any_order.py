@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy.engine import make_url
 
-from include.nce.domain.conversion import RETRIABLE_STATES, UNRESOLVED_STATES, ConversionState
+from include.nce.domain.conversion import ConversionState
 from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import PartnerCenterFault
 from include.nce.domain.opt_out import OptOut
@@ -479,9 +479,9 @@ class AnyOrder(RuleBasedStateMachine):
         lines = self._conversions()
         for thing in THINGS:
             state, reason = lines.get(thing.legacy_id, (ConversionState.PLANNED, ""))
-            if state in UNRESOLVED_STATES:
+            if state.needs_somebody:
                 assert reason, f"{thing.name} is {state.value} without a reason"
-            if self._ours(thing) and state in RETRIABLE_STATES:
+            if self._ours(thing) and state.is_unsent:
                 raise AssertionError(f"{thing.name} was bought, and the ledger says {state.value}: {reason}")
             if state is ConversionState.CONVERTED and thing.legacy_id not in self.touched:
                 assert self._is_covered(thing)
