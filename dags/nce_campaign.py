@@ -21,7 +21,7 @@ from airflow.sdk import DAG
 
 from include.nce.orchestration.operators import CheckCampaign, EnrolPartners
 from include.nce.orchestration.params import CAMPAIGN_FORM
-from include.nce.orchestration.rerun import ConfirmRerun
+from include.nce.orchestration.questions import ConfirmRerun
 from include.nce.orchestration.texts import TEXTS
 
 with DAG(

@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
@@ -189,67 +188,6 @@ class PlanConversions(_Step):
         if planned.opted_out and run.mode == "apply":
             raise AirflowSkipException("Opted out in time: nothing is bought and nothing cancelled.")
         return [{"plan_id": planned.plan_id, "batch_no": number} for number in range(planned.batches)]
-
-
-class ApprovePlan(ApprovalOperator):
-    """One approval between the plan and the batches, asked for only where the campaign's policy wants one.
-
-    Starts in the triggerer, and ends there when nobody has to be asked. Otherwise a worker asks, and the task
-    waits in Airflow's `awaiting_input`, where it costs nothing; the answer goes to the ledger first.
-    """
-
-    start_from_trigger = True
-    template_fields: Sequence[str] = ("run_id",)
-    ui_color = _VIOLET
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subject="Approve the plan?", **kwargs)
-        self.run_id = "{{ run_id }}"
-        self.start_trigger_args = StartTriggerArgs(
-            trigger_cls="include.nce.orchestration.triggers.ApprovalTrigger",
-            trigger_kwargs={"run_id": self.run_id},
-            next_method="ask",
-            timeout=None,
-        )
-
-    def ask(self, context: Context, event: Any = None) -> Any:
-        """Ask a person about the plan as it is now; the operator's own words go into the question."""
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import approve_plan
-
-        async def standing() -> Any:
-            async with product() as world:
-                return await approve_plan(context["run_id"], ledger=world.ledger, clock=world.clock)
-
-        found = run(standing())
-        self.log.info("%s", found.sentence)
-        if found.may_go_on:
-            return None
-        self.subject, self.body = found.subject, found.body
-        context["ti"].xcom_push(key="plan_hash", value=found.plan_hash)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import record_answer
-
-        if "error" not in event:
-            person = event["responded_by_user"] or {}
-
-            async def keep() -> str:
-                async with product() as world:
-                    return await record_answer(
-                        context["run_id"],
-                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="plan_hash")),
-                        approved=event["chosen_options"] == [self.APPROVE],
-                        decided_by=str(person.get("name") or person.get("id") or "unknown"),
-                        comment=str((event["params_input"] or {}).get("comment") or ""),
-                        ledger=world.ledger,
-                        clock=world.clock,
-                    )
-
-            self.log.info("%s.", run(keep()))
-        super().execute_complete(context, event)
 
 
 class BuyNce(_Step):

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 from include.nce.domain.errors import InputRefused
 from include.nce.orchestration import composition
 from include.nce.orchestration.params import UndoConf
-from include.nce.orchestration.undo_operators import ApproveUndo
+from include.nce.orchestration.questions import ApproveUndo
 from tests.support.examples import CAMPAIGN, CUSTOMER, legacy, legacy_id
 from tests.support.one_partner import OnePartner
 from tests.support.undoing import UNDO_RUN, plan

@@ -17,7 +17,7 @@ from include.nce.domain.preview import Preview
 from include.nce.orchestration import composition, roster
 from include.nce.orchestration.composition import Product
 from include.nce.orchestration.operators import BuyNce, CheckCampaign
-from include.nce.orchestration.rerun import ConfirmRerun
+from include.nce.orchestration.questions import ConfirmRerun
 from include.nce.orchestration.triggers import StandstillTrigger
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
