@@ -367,13 +367,15 @@ class CheckCampaign(_FirstStep):
 
 
 class EnrolPartners(_Step):
-    """Enrols the roster and returns one order to start for each partner."""
+    """Enrols the roster, puts on record which run each partner gets, and returns a number for each."""
 
-    async def work(self, context: Context) -> list[dict[str, Any]]:
+    async def work(self, context: Context) -> list[int]:
         from include.nce.orchestration.composition import product
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
-        from include.nce.steps.enrol_partners import enrol_partners, start_order
+        from include.nce.orchestration.starts import state_of
+        from include.nce.steps.enrol_partners import enrol_partners
+        from include.nce.steps.start_partners import order_starts
 
         conf = CampaignConf.read(context["params"])
         async with product() as world:
@@ -386,16 +388,23 @@ class EnrolPartners(_Step):
                 partner_center=world.partner_center,
                 ledger=world.ledger,
             )
+            _refuse_more_than_airflow_maps(len(enrolled.partners))
+            starts = await order_starts(
+                context["run_id"],
+                conf.campaign,
+                enrolled.partners,
+                mode=conf.mode,
+                again=conf.existing == "rerun",
+                asks=conf.ask,
+                state_of=state_of(context),
+                ledger=world.ledger,
+                clock=world.clock,
+            )
         if enrolled.not_in_roster:
             self.log.warning("Linked to us but not in the roster: %s.", ", ".join(enrolled.not_in_roster))
         if enrolled.not_linked:
             self.log.warning("In the roster but not linked to us: %s.", ", ".join(enrolled.not_linked))
-        _refuse_more_than_airflow_maps(len(enrolled.partners))
-        again = conf.existing == "rerun" or conf.mode == "plan"
-        return [
-            {**start_order(partner, conf.campaign, conf.mode), "reset_dag_run": again}
-            for partner in enrolled.partners
-        ]
+        return list(range(len(starts.orders)))
 
 
 def _refuse_more_than_airflow_maps(partners: int) -> None:

@@ -1,34 +1,205 @@
 """The tasks that ask a person, by Airflow's own human-in-the-loop.
 
-Such a task waits in `awaiting_input`, without worker or trigger, under *Required Actions*.
+Such a task waits in `awaiting_input`, without worker or trigger, under *Required Actions*. What was asked and
+which answer counts is said by `steps.ask_a_person`; how Airflow shows a question and hands over an answer is
+said here, once for all.
+
+Airflow 3.3.2 keeps one question for each task instance, and shows the first one through retries and clears
+(`upsert_hitl_detail`); so the task looks at what Airflow shows, and waits only when that is about what it
+asks. An answer that Airflow took and the task never saw (a lost worker, a restart) is still in that row: the
+task looks there before it asks, because asking wipes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 from airflow.triggers.base import StartTriggerArgs
+
+from include.nce.domain.errors import InputRefused
+from include.nce.domain.question import PersonsAnswer, Question, QuestionKind, Standing
 
 _VIOLET, _AMBER = "#ede0f7", "#fef3c7"
 
+COMMENT = "comment"
+HASH = "hash"
+"""The field of the form that carries what is asked about, so that the answer refers to it."""
 
-class ApprovePlan(ApprovalOperator):
+
+class AskAPerson(ApprovalOperator):
+    """Asks what stands, and follows an answer once it is in the ledger with a name."""
+
+    kind: ClassVar[QuestionKind]
+    template_fields: Sequence[str] = ()
+    ui_color = _AMBER
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"subject": "Go on?", **kwargs})
+
+    def execute(self, context: Context) -> Any:
+        return self.ask(context)
+
+    def ask(self, context: Context, event: Any = None) -> Any:
+        """Go on when nothing has to be asked; take an answer that was lost; else ask, and wait."""
+        standing: Standing = self._told(self._standing(context))
+        self.log.info("%s", standing.sentence)
+        self.tell(context, standing)
+        if standing.question is None:
+            return None
+        lost = self._lost_answer(context)
+        if lost is not None and not self._told(self._dealt_with(context, lost)):
+            self.log.info("%s answered before this task could read it.", lost.who or "A person")
+            return self.execute_complete(context, lost)
+        shown = self._show(context, standing.question)
+        if shown is None:
+            raise AirflowFailException(
+                "This run has asked about something else before, and Airflow would show that again; by now "
+                f"{standing.question.short_hash} has to be decided. {self.remedy(standing.question)}"
+            )
+        self._told(self._put(shown))
+        self.log.info("Waiting for a person's answer about %s.", shown.short_hash)
+        raise TaskAwaitingInput(method_name="execute_complete", timeout=None)
+
+    def tell(self, context: Context, standing: Standing) -> None:
+        """Called with what stands, before it is asked."""
+
+    def remedy(self, question: Question) -> str:
+        return "Start it again."
+
+    def execute_complete(self, context: Context, event: Any) -> Any:
+        """Follow a person's answer; Airflow calls this with it."""
+        answer = event if isinstance(event, PersonsAnswer) else _answer(event, approve=self.APPROVE)
+        if self._told(self._on_record(context)) is None:
+            # Asked by a version that put nothing on record: what Airflow shows says what it was about.
+            standing: Standing = self._told(self._standing(context))
+            shown = standing.question and self._show(context, standing.question)
+            if shown is not None:
+                self._told(self._put(shown))
+        self.log.info("%s.", self._told(self._taken(context, answer)))
+        if not answer.approved:
+            self.rejected(context, answer)
+
+    def rejected(self, context: Context, answer: PersonsAnswer) -> None:
+        """What follows is skipped, and the run goes on to its closing task."""
+        following = context["task"].get_direct_relatives(upstream=False)
+        self.skip(ti=context["ti"], tasks=[task for task in following if not task.is_teardown])
+
+    # What Airflow shows ------------------------------------------------------------------------------------
+
+    def _lost_answer(self, context: Context) -> PersonsAnswer | None:
+        """The answer that Airflow has for this task instance; None: nobody answered, or it never asked."""
+        from airflow.sdk.exceptions import AirflowRuntimeError
+        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+
+        try:
+            given = get_hitl_detail_content_detail(context["ti"].id)
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        if not given.response_received or given.responded_at is None:
+            return None
+        event = {
+            "chosen_options": list(given.chosen_options or ()),
+            "params_input": given.params_input,
+            "responded_at": given.responded_at,
+            "responded_by_user": given.responded_by_user and given.responded_by_user.model_dump(),
+        }
+        return _answer(event, approve=self.APPROVE)
+
+    def _show(self, context: Context, question: Question) -> Question | None:
+        """Have Airflow show the question; what it shows then, or None when that is about something else."""
+        from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        self.params[HASH] = Param(
+            question.about,
+            type="string",
+            enum=[question.about],
+            title="What is decided",
+            description="The hash of what the question shows; the answer refers to it.",
+        )
+        shown: Any = SUPERVISOR_COMMS.send(
+            msg=CreateHITLDetailPayload(
+                ti_id=context["ti"].id,
+                options=self.options,
+                subject=question.subject,
+                body=question.body,
+                params=self.serialized_params,
+            )
+        )
+        if not _is_about(question, shown.params, shown.body or ""):
+            return None
+        return replace(question, subject=shown.subject, body=shown.body or "")
+
+    # What the ledger says ----------------------------------------------------------------------------------
+
+    def _told(self, work: Any) -> Any:
+        """Run one piece of work; a refusal is final and needs no traceback."""
+        from include.nce.orchestration.composition import run
+
+        try:
+            return run(work)
+        except InputRefused as refused:
+            raise AirflowFailException(str(refused)) from None
+
+    async def _standing(self, context: Context) -> Standing:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.ask_a_person import what_stands
+
+        async with product() as world:
+            return await what_stands(self.kind, context["run_id"], ledger=world.ledger, clock=world.clock)
+
+    async def _put(self, question: Question) -> None:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.ask_a_person import put_question
+
+        async with product() as world:
+            await put_question(question, ledger=world.ledger, clock=world.clock)
+
+    async def _on_record(self, context: Context) -> Any:
+        from include.nce.orchestration.composition import product
+
+        async with product() as world:
+            return await world.ledger.question(context["run_id"], self.kind)
+
+    async def _dealt_with(self, context: Context, answer: PersonsAnswer) -> bool:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.ask_a_person import is_known
+
+        async with product() as world:
+            return await is_known(self.kind, context["run_id"], answer, ledger=world.ledger)
+
+    async def _taken(self, context: Context, answer: PersonsAnswer) -> str:
+        from include.nce.orchestration.composition import product
+        from include.nce.steps.ask_a_person import take_answer
+
+        async with product() as world:
+            return await take_answer(
+                self.kind, context["run_id"], answer, ledger=world.ledger, clock=world.clock
+            )
+
+
+class ApprovePlan(AskAPerson):
     """One approval between the plan and the batches, asked for only where the campaign's policy wants one.
 
-    Starts in the triggerer, and ends there when nobody has to be asked. Otherwise a worker asks, and the task
-    waits in Airflow's `awaiting_input`, where it costs nothing; the answer goes to the ledger first.
+    Starts in the triggerer, and ends there when nothing has to be asked; otherwise a worker asks.
     """
 
+    kind = QuestionKind.APPROVE_PLAN
     start_from_trigger = True
     template_fields: Sequence[str] = ("run_id",)
     ui_color = _VIOLET
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subject="Approve the plan?", **kwargs)
+        super().__init__(**kwargs)
         self.run_id = "{{ run_id }}"
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="include.nce.orchestration.triggers.ApprovalTrigger",
@@ -37,139 +208,55 @@ class ApprovePlan(ApprovalOperator):
             timeout=None,
         )
 
-    def ask(self, context: Context, event: Any = None) -> Any:
-        """Ask a person about the plan as it is now; the operator's own words go into the question."""
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import approve_plan
-
-        async def standing() -> Any:
-            async with product() as world:
-                return await approve_plan(context["run_id"], ledger=world.ledger, clock=world.clock)
-
-        found = run(standing())
-        self.log.info("%s", found.sentence)
-        if found.may_go_on:
-            return None
-        self.subject, self.body = found.subject, found.body
-        context["ti"].xcom_push(key="plan_hash", value=found.plan_hash)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import record_answer
-
-        if "error" not in event:
-            person = event["responded_by_user"] or {}
-
-            async def keep() -> str:
-                async with product() as world:
-                    return await record_answer(
-                        context["run_id"],
-                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="plan_hash")),
-                        approved=event["chosen_options"] == [self.APPROVE],
-                        decided_by=str(person.get("name") or person.get("id") or "unknown"),
-                        comment=str((event["params_input"] or {}).get("comment") or ""),
-                        ledger=world.ledger,
-                        clock=world.clock,
-                    )
-
-            self.log.info("%s.", run(keep()))
-        super().execute_complete(context, event)
+    def remedy(self, question: Question) -> str:
+        return f"Start the partner again, which asks in a run of its own: nce backfill {question.partner}."
 
 
-class ApproveUndo(ApprovalOperator):
-    """Asks a person, always; the answer goes into the ledger with the name before anything follows it."""
+class ApproveUndo(AskAPerson):
+    """Asks a person, always."""
 
-    ui_color = _AMBER
-    template_fields: Sequence[str] = ()
+    kind = QuestionKind.APPROVE_UNDO
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subject="Undo?", **kwargs)
-
-    def execute(self, context: Context) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.plan_undo import UndoPlanned, question
-
-        async def asked() -> UndoPlanned:
-            async with product() as world:
-                plan = await world.ledger.undo_plan(context["run_id"])
-                if plan is None:
-                    raise AirflowFailException(f"{context['run_id']} has no undo plan: clear plan_undo.")
-                return UndoPlanned(plan, await world.clock.now())
-
-        planned = run(asked())
-        self.subject, self.body = question(planned, str(context["params"]["reason"]))
-        context["ti"].xcom_push(key="hash", value=planned.plan.hash)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.plan_undo import answer_undo
-
-        if "error" not in event:
-            person = event.get("responded_by_user") or {}
-            who = str(person.get("name") or person.get("id") or "")
-            if not who:
-                raise AirflowFailException("Nobody's name came with the answer, so it approves nothing.")
-
-            async def keep() -> None:
-                async with product() as world:
-                    await answer_undo(
-                        context["run_id"],
-                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="hash")),
-                        approved=event["chosen_options"] == [self.APPROVE],
-                        who=who,
-                        ledger=world.ledger,
-                        clock=world.clock,
-                    )
-
-            run(keep())
-        return super().execute_complete(context, event)
+    def remedy(self, question: Question) -> str:
+        return f"Start the undo again, which asks in a run of its own: nce undo start {question.partner}."
 
 
-class ConfirmRerun(ApprovalOperator):
+class ConfirmRerun(AskAPerson):
     """Shows what starting the partners again would do, and waits for a person where the form says so."""
 
-    template_fields: Sequence[str] = ()
+    kind = QuestionKind.CONFIRM_RERUN
 
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("subject", "Start these partners again?")
-        super().__init__(**kwargs)
+    def tell(self, context: Context, standing: Standing) -> None:
+        if standing.sentence.startswith("Run again"):
+            context["ti"].xcom_push(key="sentence", value=standing.sentence)
 
-    def execute(self, context: Context) -> Any:
-        from include.nce.domain.errors import InputRefused
-        from include.nce.orchestration.composition import run
-        from include.nce.orchestration.params import CampaignConf
+    def remedy(self, question: Question) -> str:
+        return "Trigger nce_campaign again, which asks in a run of its own."
 
-        conf = CampaignConf.read(context["params"])
-        if conf.existing != "rerun" or conf.mode != "apply":
-            self.log.info("Nothing is run again: no question.")
-            return None
-        orders = context["ti"].xcom_pull(task_ids="enrol_partners") or []
-        try:
-            would_do = run(_would_do(conf.campaign, [order["conf"]["partner"] for order in orders]))
-        except InputRefused as refused:
-            raise AirflowFailException(str(refused)) from None
-        self.log.info("This would do: %s", would_do)
-        context["ti"].xcom_push(key="sentence", value=f"Run again: {would_do}")
-        if not conf.ask:
-            self.log.info("The form says not to ask: going on.")
-            return None
-        self.body = f"This would do: {would_do}"
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        who = (event.get("responded_by_user") or {}).get("name", "somebody")
-        if event.get("chosen_options") == [self.REJECT]:
-            raise AirflowSkipException(f"Rejected by {who}: nothing is started.")
-        answered = super().execute_complete(context, event)
-        self.log.info("Approved by %s.", who)
-        return answered
+    def rejected(self, context: Context, answer: PersonsAnswer) -> None:
+        raise AirflowSkipException(f"Rejected by {answer.who}: nothing is started.")
 
 
-async def _would_do(campaign: str, partners: list[str]) -> str:
-    from include.nce.orchestration.composition import product
-    from include.nce.steps.people.start_runs import preview_start
+def _answer(event: Mapping[str, Any], *, approve: str) -> PersonsAnswer:
+    """A person's answer as Airflow hands it over; the one place that reads it."""
+    person = event.get("responded_by_user") or {}
+    said = event.get("params_input") or {}
+    given_at = event["responded_at"]
+    return PersonsAnswer(
+        approved=event["chosen_options"] == [approve],
+        who=str(person.get("name") or person.get("id") or "").strip(),
+        given_at=given_at if isinstance(given_at, datetime) else datetime.fromisoformat(str(given_at)),
+        about=str(said.get(HASH) or "").strip(),
+        comment=str(said.get(COMMENT) or "").strip(),
+    )
 
-    async with product() as world:
-        return await preview_start(campaign, partners, ledger=world.ledger, clock=world.clock)
+
+def _is_about(question: Question, shown: Mapping[str, Any], body: str) -> bool:
+    """Whether what Airflow shows is about what is asked.
+
+    A question of an earlier version has no field for its hash; its text names it.
+    """
+    field = shown.get(HASH)
+    if field is None:
+        return f"**Plan {question.short_hash}**" in body or f"Lines: `{question.about[:12]}`" in body
+    return (field.get("value") if isinstance(field, Mapping) else field) == question.about

@@ -173,7 +173,9 @@ class ApprovalTrigger(_Wait):
             world = shared.world
             standing = await approve_plan(self.run_id, ledger=world.ledger, clock=world.clock)
         self.log.info("%s", standing.sentence)
-        return TaskSuccessEvent() if standing.may_go_on else TriggerEvent({"plan_hash": standing.plan_hash})
+        if standing.question is None:
+            return TaskSuccessEvent()
+        return TriggerEvent({"plan_hash": standing.question.about})
 
 
 class WaveTrigger(_Wait):
