@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -18,6 +19,12 @@ from airflow.sdk.execution_time.comms import (
 )
 
 FIRST_ANSWER_AT = datetime(2022, 7, 12, 9, tzinfo=timezone.utc)
+
+
+def _refused(status: int) -> AirflowRuntimeError:
+    return AirflowRuntimeError(
+        ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": status})
+    )
 
 
 @dataclass
@@ -39,10 +46,11 @@ class RequiredActions:
         if isinstance(msg, CreateHITLDetailPayload):
             return self._upsert(msg)
         assert isinstance(msg, GetHITLDetailResponse)
+        if threading.current_thread() is threading.main_thread():
+            # A task asks from its main thread, a trigger from a thread beside its loop.
+            raise _refused(400)
         if self.shown is None:
-            raise AirflowRuntimeError(
-                ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
-            )
+            raise _refused(404)
         given = self._answer
         who = given.get("responded_by_user")
         return SimpleNamespace(
@@ -50,10 +58,12 @@ class RequiredActions:
             responded_at=given.get("responded_at"),
             chosen_options=given.get("chosen_options", ()),
             params_input=given.get("params_input", {}),
-            responded_by_user=who and SimpleNamespace(model_dump=lambda: who),
+            responded_by_user=who and SimpleNamespace(**who),
         )
 
     def _upsert(self, asked: CreateHITLDetailPayload) -> HITLDetailRequestResult:
+        if asked.assigned_users is None:
+            raise _refused(422)
         if self.shown is None:
             self.shown = asked
         elif self._answer:

@@ -6,8 +6,8 @@ said here, once for all.
 
 Airflow 3.3.2 keeps one question for each task instance, and shows the first one through retries and clears
 (`upsert_hitl_detail`); so the task looks at what Airflow shows, and waits only when that is about what it
-asks. An answer that Airflow took and the task never saw (a lost worker, a restart) is still in that row: the
-task looks there before it asks, because asking wipes it.
+asks. An answer that Airflow took and the task never saw (a lost worker, a restart) is still in that row: a
+trigger looks there before the task asks, because asking wipes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -43,29 +42,41 @@ class AskAPerson(ApprovalOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"subject": "Go on?", **kwargs})
 
-    def execute(self, context: Context) -> Any:
-        return self.ask(context)
+    def execute(self, context: Context) -> None:
+        if self._stands(context) is not None:
+            from include.nce.orchestration.triggers import AnswerTrigger
 
-    def ask(self, context: Context, event: Any = None) -> Any:
-        """Go on when nothing has to be asked; take an answer that was lost; else ask, and wait."""
-        standing: Standing = self._told(self._standing(context))
-        self.log.info("%s", standing.sentence)
-        self.tell(context, standing)
-        if standing.question is None:
-            return None
-        lost = self._lost_answer(context)
-        if lost is not None and not self._told(self._dealt_with(context, lost)):
-            self.log.info("%s answered before this task could read it.", lost.who or "A person")
-            return self.execute_complete(context, lost)
-        shown = self._show(context, standing.question)
+            self.defer(trigger=AnswerTrigger(), method_name="ask")
+
+    def ask(self, context: Context, event: Any = None) -> None:
+        """Follow an answer that was given before the task could read it; else ask, and wait.
+
+        Airflow calls this from the triggerer, where alone that answer can be read.
+        """
+        question = self._stands(context)
+        if question is None:
+            return
+        given = (event or {}).get("given")
+        if given and not self._told(self._dealt_with(context, _answer(given, approve=self.APPROVE))):
+            self.log.info("An answer was given before this task could read it.")
+            self.execute_complete(context, given)
+            return
+        shown = self._show(context, question)
         if shown is None:
             raise AirflowFailException(
                 "This run has asked about something else before, and Airflow would show that again; by now "
-                f"{standing.question.short_hash} has to be decided. {self.remedy(standing.question)}"
+                f"{question.short_hash} has to be decided. {self.remedy(question)}"
             )
         self._told(self._put(shown))
         self.log.info("Waiting for a person's answer about %s.", shown.short_hash)
         raise TaskAwaitingInput(method_name="execute_complete", timeout=None)
+
+    def _stands(self, context: Context) -> Question | None:
+        """What has to be asked; None: the task may go on."""
+        standing: Standing = self._told(self._standing(context))
+        self.log.info("%s", standing.sentence)
+        self.tell(context, standing)
+        return standing.question
 
     def tell(self, context: Context, standing: Standing) -> None:
         """Called with what stands, before it is asked."""
@@ -73,9 +84,9 @@ class AskAPerson(ApprovalOperator):
     def remedy(self, question: Question) -> str:
         return "Start it again."
 
-    def execute_complete(self, context: Context, event: Any) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Follow a person's answer; Airflow calls this with it."""
-        answer = event if isinstance(event, PersonsAnswer) else _answer(event, approve=self.APPROVE)
+        answer = _answer(event, approve=self.APPROVE)
         if self._told(self._on_record(context)) is None:
             # Asked by a version that put nothing on record: what Airflow shows says what it was about.
             standing: Standing = self._told(self._standing(context))
@@ -92,27 +103,6 @@ class AskAPerson(ApprovalOperator):
         self.skip(ti=context["ti"], tasks=[task for task in following if not task.is_teardown])
 
     # What Airflow shows ------------------------------------------------------------------------------------
-
-    def _lost_answer(self, context: Context) -> PersonsAnswer | None:
-        """The answer that Airflow has for this task instance; None: nobody answered, or it never asked."""
-        from airflow.sdk.exceptions import AirflowRuntimeError
-        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
-
-        try:
-            given = get_hitl_detail_content_detail(context["ti"].id)
-        except AirflowRuntimeError as error:
-            if (error.error.detail or {}).get("status_code") == HTTPStatus.NOT_FOUND:
-                return None
-            raise
-        if not given.response_received or given.responded_at is None:
-            return None
-        event = {
-            "chosen_options": list(given.chosen_options or ()),
-            "params_input": given.params_input,
-            "responded_at": given.responded_at,
-            "responded_by_user": given.responded_by_user and given.responded_by_user.model_dump(),
-        }
-        return _answer(event, approve=self.APPROVE)
 
     def _show(self, context: Context, question: Question) -> Question | None:
         """Have Airflow show the question; what it shows then, or None when that is about something else."""
@@ -133,6 +123,7 @@ class AskAPerson(ApprovalOperator):
                 subject=question.subject,
                 body=question.body,
                 params=self.serialized_params,
+                assigned_users=[],  # None is refused
             )
         )
         if not _is_about(question, shown.params, shown.body or ""):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.nce.domain.question import AskedQuestion, Question, QuestionKind
+from include.nce.domain.question import AskedQuestion, PersonsAnswer, Question, QuestionKind
 from tests.integration.cli.conftest import Desk
 from tests.integration.ledger.scene import AT, CAMPAIGN, RUN, due, guid
 from tests.support.airflow_api import FakeAirflow
@@ -186,3 +186,15 @@ def test_an_approval_is_told_by_explain_and_by_the_plan(desk: Desk, airflow: Fak
     desk.ledger(approve)
     for subject in ("rossi", guid("one")):
         assert f"olga approved plan {made[:8]}: looks right." in desk.nce("explain", subject).stdout
+
+
+def test_explain_tells_what_was_asked_and_which_answer_did_not_count(
+    desk: Desk, airflow: FakeAirflow
+) -> None:
+    asked = put(desk)
+    answer = PersonsAnswer(True, "olga", AT, HASH)
+    why = "olga's answer does not count: bruno has answered before."
+    desk.ledger(lambda ledger: ledger.record_question_answer(asked.question_id, answer, refused=why, at=AT))
+    told = desk.nce("explain", "rossi").stdout
+    assert f"Run {RUN} asked: {SUBJECT}" in told
+    assert why in told

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput, TaskDeferred
+from airflow.triggers.base import TriggerEvent
 
 from include.nce.domain.errors import InputRefused
 from include.nce.orchestration import composition
@@ -48,7 +49,19 @@ class Stage:
 
     def ask(self) -> None:
         with pytest.raises(TaskAwaitingInput):
+            self.begins()
+
+    def begins(self) -> None:
+        """A worker looks, the triggerer reads what Airflow has, and a worker asks."""
+        with pytest.raises(TaskDeferred) as deferred:
             self.operator.execute(self.context)
+        trigger = deferred.value.trigger
+        trigger._task_instance = self.context["ti"]
+
+        async def looks() -> TriggerEvent:
+            return await anext(trigger.run())
+
+        getattr(self.operator, deferred.value.method_name)(self.context, composition.run(looks()).payload)
 
     def answered(self, option: str, user: Any) -> Any:
         return self.operator.execute_complete(self.context, self.row.answer(option, user))
@@ -118,7 +131,15 @@ def test_lines_that_were_asked_about_before_are_not_asked_again_where_airflow_sh
     stage.world.microsoft.change(made, seats=12)
     asyncio.run(plan(stage.world))
     with pytest.raises(AirflowFailException, match="nce undo start rossi-informatica"):
-        stage.operator.execute(stage.context)
+        stage.begins()
+
+
+def test_an_answer_that_airflow_took_and_the_task_never_saw_is_followed(stage: Stage) -> None:
+    stage.ask()
+    stage.row.answer("Approve", CARLA)
+    stage.begins()
+    assert (stage.on_record().approved, stage.on_record().who) == (True, "carla")
+    assert stage.row.wiped == 0
 
 
 FORM = {"campaign": CAMPAIGN, "partner": "rossi-informatica", "reason": "they want it back"}

@@ -12,12 +12,15 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.question import QuestionKind
 from include.nce.orchestration import composition
+from include.nce.orchestration import pulse as triggers_pulse
 from include.nce.orchestration.params import APPROVAL_FORM
 from include.nce.orchestration.questions import ApprovePlan
+from include.nce.orchestration.triggers import ApprovalTrigger
 from tests.support.examples import CAMPAIGN, campaign, legacy, legacy_id
 from tests.support.one_partner import RUN, OnePartner
 from tests.support.required_actions import RequiredActions
@@ -41,6 +44,7 @@ class Stage:
             yield SimpleNamespace(ledger=world.records, clock=world.clock)
 
         monkeypatch.setattr(composition, "product", product)
+        monkeypatch.setattr(triggers_pulse, "product", lambda *, pool_size: product())
 
     def plan(self) -> str:
         return composition.run(self.world.plan()).hash
@@ -62,8 +66,17 @@ class Stage:
             self.goes_on()
 
     def goes_on(self) -> None:
+        """A try from its beginning: the triggerer looks, and a worker asks where that is needed."""
         task, context = self.task()
-        task.ask(context)
+        trigger = ApprovalTrigger(RUN)
+        trigger._task_instance = context["ti"]
+
+        async def looks() -> TriggerEvent:
+            return await anext(trigger.run())
+
+        event = composition.run(looks())
+        if not isinstance(event, TaskSuccessEvent):
+            task.ask(context, event.payload)
 
     def resumes(self, answer: dict[str, Any]) -> None:
         task, context = self.task()

@@ -96,7 +96,7 @@ class Stage:
 
     def ask(self) -> None:
         with pytest.raises(TaskAwaitingInput):
-            self.confirm.execute(self.context)
+            self.confirm.ask(self.context, {"given": None})
 
     def answered(self, option: str, user: Any = ANNA) -> None:
         self.confirm.execute_complete(self.context, self.row.answer(option, user))
