@@ -109,7 +109,7 @@ def test_a_question_is_the_same_through_a_clear_and_never_speaks_for_another_pla
     assert second["body"] != first["body"]
     stage.nce("approval", "give", CONVERTED, "--yes", "--comment", "as agreed")
     until("it buys", lambda: endings.writes(stage.requests(since=last)) != [])
-    assert f"admin approved plan {standing['hash'][:8]}: as agreed" in stage.nce("explain", CONVERTED)
+    assert f" approved plan {standing['hash'][:8]}: as agreed" in stage.nce("explain", CONVERTED)
     assert stage.run(FIRST)["state"] == "failed"
     assert stage.tasks(stage_run(stage), CAMPAIGN_DAG)["start_partners[0]"] == "success"
 
