@@ -8,20 +8,21 @@ can read. Nothing is bought here.
 * **Some partners**: `{"campaign": "csp-commercial-2022", "partners": ["rossi-informatica"]}`.
 * **Those that ended badly**: add `"outcomes": ["blocked"], "existing": "rerun"`.
 
-A run that exists is skipped (pink), or started again with `"existing": "rerun"`; what is finished stays so.
-Before runs are started again, `confirm_rerun` shows what that would buy and cancel, and waits for a person.
+A run that exists is skipped (pink). With `"existing": "rerun"` a partner whose run has ended gets a run of
+its own, such as `csp-commercial-2022__rossi-informatica__2022-09-16`; what is finished stays so. Before that,
+`confirm_rerun` shows what it would buy and cancel, and waits for a person.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG
 
 from include.nce.orchestration.operators import CheckCampaign, EnrolPartners
 from include.nce.orchestration.params import CAMPAIGN_FORM
-from include.nce.orchestration.rerun import ConfirmRerun
+from include.nce.orchestration.questions import ConfirmRerun
+from include.nce.orchestration.starts import StartPartner
 from include.nce.orchestration.texts import TEXTS
 
 with DAG(
@@ -35,12 +36,10 @@ with DAG(
     check_campaign = CheckCampaign(task_id="check_campaign", doc_md=TEXTS["check_campaign"])
     enrol_partners = EnrolPartners(task_id="enrol_partners", doc_md=TEXTS["enrol_partners"])
     confirm_rerun = ConfirmRerun(task_id="confirm_rerun", doc_md=TEXTS["confirm_rerun"])
-    start_partners = TriggerDagRunOperator.partial(
+    start_partners = StartPartner.partial(
         task_id="start_partners",
-        trigger_dag_id="nce_partner_migration",
-        skip_when_already_exists=True,
         map_index_template="{{ task.trigger_run_id }}",
         doc_md=TEXTS["start_partners"],
-    ).expand_kwargs(enrol_partners.output)
+    ).expand(number=enrol_partners.output)
 
     check_campaign >> enrol_partners >> confirm_rerun >> start_partners

@@ -24,7 +24,6 @@ from datetime import timedelta
 from airflow.sdk import DAG, task_group
 
 from include.nce.orchestration.operators import (
-    ApprovePlan,
     BuyNce,
     CancelLegacy,
     CloseRun,
@@ -37,6 +36,7 @@ from include.nce.orchestration.operators import (
     WaveGate,
 )
 from include.nce.orchestration.params import APPROVAL_FORM, MIGRATION_FORM
+from include.nce.orchestration.questions import ApprovePlan
 from include.nce.orchestration.texts import TEXTS
 
 with DAG(

@@ -25,8 +25,9 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from include.nce.orchestration.params import UNDO_FORM
+from include.nce.orchestration.questions import ApproveUndo
 from include.nce.orchestration.texts import TEXTS
-from include.nce.orchestration.undo_operators import ApproveUndo, CloseUndo, PlanUndo, UndoConversions
+from include.nce.orchestration.undo_operators import CloseUndo, PlanUndo, UndoConversions
 
 with DAG(
     "nce_undo",

@@ -153,12 +153,14 @@ class TestRunningAgain:
 
     def test_a_backfill_runs_the_named_partner_and_no_other(self, played: Played) -> None:
         stage, last = played.stage, played.stage.last_request()
-        began = {partner: _began(stage, partner) for partner in PARTNERS}
+        before = {run_id: stage.run(run_id)["start_date"] for run_id in stage.run_ids()}
         printed = stage.nce("backfill", CONVERTED, "--yes", "--wait")
-        assert stage.finished(f"{CAMPAIGN}__{CONVERTED}") == "success"
+        [further] = stage.run_ids() - set(before)
+        assert further.startswith(f"{CAMPAIGN}__{CONVERTED}__2022-07-")
+        assert stage.finished(further) == "success"
         assert f"{CONVERTED}: run {CAMPAIGN}__{CONVERTED}, closed" in printed
         assert "This would do: 0 purchases, 0 cancellations, 1 partner." in printed
-        assert {partner for partner in PARTNERS if _began(stage, partner) != began[partner]} == {CONVERTED}
+        assert {run_id: stage.run(run_id)["start_date"] for run_id in before} == before
         assert endings.writes(stage.requests(since=last)) == []
 
     @pytest.mark.parametrize("answer", ["Reject", "Approve"])
@@ -166,12 +168,13 @@ class TestRunningAgain:
         self, played: Played, answer: str
     ) -> None:
         stage, last = played.stage, played.stage.last_request()
-        began, run_id = _began(stage, CONVERTED), f"asked-{answer.lower()}"
+        before, run_id = stage.run_ids(), f"asked-{answer.lower()}"
         question = stage.asked(
             run_id, "confirm_rerun", campaign=CAMPAIGN, partners=[CONVERTED], existing="rerun"
         )
-        assert question["body"] == "This would do: 0 purchases, 0 cancellations, 1 partner."
-        assert _began(stage, CONVERTED) == began
+        assert question["body"].startswith("This would do: 0 purchases, 0 cancellations, 1 partner.")
+        [further] = re.findall(rf"`({CAMPAIGN}__{CONVERTED}__2022-07-[0-9-]+)`", question["body"])
+        assert stage.run_ids() == before
         assert stage.answered(run_id, "confirm_rerun", answer) == "success"
         rejected = answer == "Reject"
         states = stage.tasks(run_id, CAMPAIGN_DAG)
@@ -179,8 +182,8 @@ class TestRunningAgain:
         assert {states[task] for task in states if task.startswith("start_partners")} == {
             "skipped" if rejected else "success"
         }
-        assert stage.finished(f"{CAMPAIGN}__{CONVERTED}") == "success"
-        assert (_began(stage, CONVERTED) == began) is rejected
+        assert stage.run_ids() - before == (set() if rejected else {further})
+        assert rejected or stage.finished(further) == "success"
         assert endings.writes(stage.requests(since=last)) == []
         note = "Run again: 0 purchases, 0 cancellations, 1 partner."
         assert stage.run(run_id, CAMPAIGN_DAG)["note"] == note
@@ -188,9 +191,9 @@ class TestRunningAgain:
     def test_a_stopped_campaign_holds_a_run_at_its_wave_and_a_release_lets_it_go_on(
         self, played: Played
     ) -> None:
-        stage, run_id = played.stage, f"{CAMPAIGN}__{CONVERTED}"
+        stage = played.stage
         stage.nce("campaign", "stop", "--reason", "the test looks", "--by", "anna")
-        stage.nce("backfill", CONVERTED, "--yes", "--wait")
+        run_id = _run_again(stage, CONVERTED)
         until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
         assert "stopped by anna" in stage.nce("status")
         stage.nce("campaign", "release", "--reason", "the test has seen", "--by", "anna")
@@ -200,11 +203,10 @@ class TestRunningAgain:
     def test_a_partner_waits_for_a_pilot_that_converted_nothing_until_an_operator_takes_it_out(
         self, played: Played, tmp_path: Path
     ) -> None:
-        stage, run_id = played.stage, f"{CAMPAIGN}__{CONVERTED}"
-        last = stage.last_request()
+        stage, last = played.stage, played.stage.last_request()
         with policy(stage, tmp_path) as is_now:
             is_now(pilot=[BLOCKED], then=[10])
-            stage.nce("backfill", CONVERTED, "--yes", "--wait")
+            run_id = _run_again(stage, CONVERTED)
             until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
             until("the pilot has begun", lambda: begun_waves(stage) == [[BLOCKED]])
             is_now(then=[10], quiet_hours=0)
@@ -482,8 +484,12 @@ def begun_waves(stage: Stage) -> list[list[str]]:
     return [wave["partners"] for wave in waves if wave["begun_at"]]
 
 
-def _began(stage: Stage, partner: str) -> Any:
-    return stage.run(f"{CAMPAIGN}__{partner}")["start_date"]
+def _run_again(stage: Stage, partner: str) -> str:
+    """Start a partner whose run has ended; the id of the run that it gets."""
+    before = stage.run_ids()
+    stage.nce("backfill", partner, "--yes", "--wait")
+    [further] = stage.run_ids() - before
+    return further
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import pytest
 
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.opt_out import OptOut, OptOutVerdict
+from include.nce.domain.question import PersonsAnswer, QuestionKind
 from include.nce.evidence.pack import write_pack
 from include.nce.intake.campaign_file import read_campaign
 from include.nce.intake.roster import load_roster
@@ -33,7 +34,8 @@ from include.nce.partner_center.auth import TokenSource
 from include.nce.partner_center.client import PartnerCenterClient
 from include.nce.partner_center.connection import PartnerCenterConnection
 from include.nce.partner_center.gateway import PartnerCenterGateway
-from include.nce.steps.approve_plan import approve_plan, record_answer
+from include.nce.steps.approve_plan import approve_plan
+from include.nce.steps.ask_a_person import put_question, take_answer
 from include.nce.steps.buy_nce import buy_nce
 from include.nce.steps.cancel_legacy import cancel_legacy
 from include.nce.steps.close_run import close_run
@@ -160,10 +162,10 @@ async def test_every_partner_and_subscription_ends_as_the_story_says(
         }
         for run, plan in plans.items():
             asked = await approve_plan(run, ledger=ledger, clock=clock)
-            if not asked.may_go_on:
-                await record_answer(
-                    run, asked.plan_hash, approved=True, decided_by="test", ledger=ledger, clock=clock
-                )
+            if asked.question is not None:
+                await put_question(asked.question, ledger=ledger, clock=clock)
+                given = PersonsAnswer(True, "test", datetime.now(timezone.utc))
+                await take_answer(QuestionKind.APPROVE_PLAN, run, given, ledger=ledger, clock=clock)
             for number in range(plan.batches):
                 await buy_nce(run, plan.plan_id, number, **tools, pause=no_pause)
         await finish(plans, world, tools)

@@ -36,6 +36,7 @@ from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
 from tests.support.fake_findings import FakeFindings
+from tests.support.fake_questions import FakeQuestions
 from tests.support.fake_undo_records import FakeUndoRecords
 from tests.support.fake_waves import FakeWaves
 
@@ -68,7 +69,7 @@ class _Writer:
         return self.held
 
 
-class FakeLedger(FakeWaves, FakeUndoRecords, FakeFindings):
+class FakeLedger(FakeWaves, FakeUndoRecords, FakeQuestions, FakeFindings):
     """`ledger.events` tells in order what was written; `ledger.lose_locks()` breaks every single writer."""
 
     def __init__(self) -> None:

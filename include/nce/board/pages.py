@@ -286,6 +286,8 @@ async def _partner(
     who = await desk.ledger.partner(campaign, partner)
     zone = policy.zone_of(who.zone)
     entries = await desk.ledger.list_opt_outs(campaign, partner, limit=500)
+    run_id = status.partners[0].run_id
+    asked = (await desk.ledger.questions([run_id])).get(run_id) if run_id else None
     received = ""
     if Access.RECORD in person.may and typed is None:
         # Without the clock the page is still worth reading.
@@ -300,6 +302,7 @@ async def _partner(
         status=422 if faults else 200,
         campaign=campaign,
         row=status.partners[0],
+        asked=asked if asked and asked.stands else None,
         zone=zone,
         deadline=_in_zone(policy.opt_out_ends_at(who.zone), zone),
         rehearsal=desk.rehearsal,

@@ -161,12 +161,12 @@ class AirflowApi:
             if len(page) < PAGE:
                 return found
 
-    def answer(self, question: Question, option: str, comment: str) -> None:
+    def answer(self, question: Question, option: str, form: Mapping[str, str]) -> None:
         """Answer as the signed-in user. Raises `Unavailable` when somebody was faster or may not be asked."""
         path = (
             f"{_run(question.dag_id, question.run_id)}/taskInstances/{quote(question.task_id)}/-1/hitlDetails"
         )
-        answer = self._send("PATCH", path, {"chosen_options": [option], "params_input": {"comment": comment}})
+        answer = self._send("PATCH", path, {"chosen_options": [option], "params_input": dict(form)})
         if answer.status_code == 409:
             raise Unavailable(f"Somebody has answered {question.run_id} already; see nce approval list.")
         if answer.status_code == 403:

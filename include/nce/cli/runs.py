@@ -77,7 +77,7 @@ async def start(
         ),
     ] = None,
     existing: Annotated[
-        Existing, typer.Option(help="Runs that exist already: leave them, or run them again.")
+        Existing, typer.Option(help="Partners that have a run: leave them, or give each a run of its own.")
     ] = Existing.SKIP,
     yes: YesOption = False,
     wait: WaitOption = False,
@@ -125,7 +125,8 @@ async def backfill(
 ) -> None:
     """Run the named partners again.
 
-    From the first task on; what exists and what it would do is shown first, and asked about. Nothing that
+    Each in a run of its own, named by the campaign's day, from the first task on; a run that is still at
+    work begins anew instead. What exists and what it would do is shown first, and asked about. Nothing that
     is converted is touched, and nothing is bought twice. Dates that have passed are no obstacle: the run
     goes straight on, and the buying step looks at the campaign's policy once more.
     """

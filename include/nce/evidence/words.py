@@ -121,6 +121,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "kind.opt_out_ruling": ("ruling", "valutazione opt-out"),
     "kind.plan": ("plan", "piano"),
     "kind.approval": ("approval", "approvazione"),
+    "kind.question": ("question", "domanda"),
     "kind.decision": ("decision", "decisione"),
     "kind.conversion": ("state", "stato"),
     "kind.command": ("command", "comando"),

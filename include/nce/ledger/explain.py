@@ -39,6 +39,8 @@ from include.nce.ledger.tables import (
     PartnerRow,
     PlanLineRow,
     PlanRow,
+    QuestionAnswerRow,
+    QuestionRow,
     RunEvent,
     RunHistoryRow,
     RunRow,
@@ -105,6 +107,7 @@ async def about_partners(session: AsyncSession, campaign: str, partners: Sequenc
         *await _run_entries(session, campaign, partners),
         *await _check_entries(session, campaign, partners),
         *await _opt_out_entries(session, campaign, partners),
+        *await _question_entries(session, campaign, partners),
     ]
 
 
@@ -156,6 +159,33 @@ async def meant(
         return partners, [name]
     known = await session.scalars(select(PartnerRow.partner).where(PartnerRow.campaign == campaign))
     raise unknown("Partner or subscription", name, known, where=f"campaign {campaign}")
+
+
+async def _question_entries(session: AsyncSession, campaign: str, partners: Sequence[str]) -> list[Entry]:
+    """What people were asked, and answers that do not count. Those that do are told by what they decide."""
+    mine = QuestionRow.campaign == campaign, QuestionRow.partner.in_(partners)
+    asked = (await session.scalars(select(QuestionRow).where(*mine))).all()
+    refused = await session.execute(
+        select(QuestionAnswerRow, QuestionRow)
+        .join(QuestionRow, QuestionRow.question_id == QuestionAnswerRow.question_id)
+        .where(*mine, QuestionAnswerRow.refused != "")
+    )
+    told = [
+        *((row, row, row.asked_at, f"Run {row.run_id} asked: {row.subject}") for row in asked),
+        *((answer, row, answer.at, answer.refused) for answer, row in refused.tuples()),
+    ]
+    return [
+        Entry(
+            at=at,
+            recorded_at=row.recorded_at,
+            kind="question",
+            partner=question.partner,
+            subscription=None,
+            sentence=sentence,
+            facts={"about": question.about, "fingerprint": question.fingerprint},
+        )
+        for row, question, at, sentence in told
+    ]
 
 
 async def _policy_entries(session: AsyncSession, campaign: str) -> list[Entry]:

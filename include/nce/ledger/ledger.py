@@ -36,8 +36,10 @@ from include.nce.ledger.plan_reports import PlanReports
 from include.nce.ledger.plans import Plans
 from include.nce.ledger.policy import Policy
 from include.nce.ledger.previews import Previews
+from include.nce.ledger.questions import Questions
 from include.nce.ledger.reports import Reports
 from include.nce.ledger.runs import Runs
+from include.nce.ledger.starts import Starts
 from include.nce.ledger.tables import SCHEMA_REVISION
 from include.nce.ledger.transactions import hold_still, make_engine
 from include.nce.ledger.undo import UndoCases
@@ -55,6 +57,8 @@ class PostgresLedger(
     CampaignWaves,
     UndoCases,
     FindingsOnRecord,
+    Questions,
+    Starts,
     CallBudgets,
     Credentials,
     Accounts,

@@ -46,13 +46,14 @@ from include.nce.domain.decision import DecisionKind
 from include.nce.domain.opt_out import OptOutVerdict
 from include.nce.domain.outcome import RunOutcome
 from include.nce.domain.privacy import body_without_persons, masked, without_persons
+from include.nce.domain.question import QuestionKind
 from include.nce.domain.readiness import Answer, Check, Owner
 from include.nce.domain.reconciliation import CoverageGap, FindingKind, Severity
 from include.nce.domain.recordable import recordable, recordable_text
 from include.nce.domain.subscription import Status, SubscriptionKind
 from include.nce.domain.undo import CaseState, UndoCause
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0011"
 """The migration this code needs at least; revisions are numbered, so that a newer database is told apart."""
 
 
@@ -217,6 +218,7 @@ class Table(DeclarativeBase):
         list[str]: ARRAY(Text()),
         dict[str, Any]: Json(),
         AccountKind: one_of(AccountKind, "kind"),
+        QuestionKind: one_of(QuestionKind, "kind"),
         Answer: one_of(Answer, "answer"),
         ApprovalWord: one_of(ApprovalWord, "word"),
         CampaignEvent: one_of(CampaignEvent, "event"),
@@ -886,6 +888,68 @@ class FindingHistoryRow(Table):
     at: Mapped[datetime]
 
 
+class QuestionRow(Table):
+    """What a run asked a person, as it was shown. `about` is the hash of what is decided.
+
+    `partner` is empty where the question is about the whole campaign. The run may be of any of our DAGs.
+    """
+
+    __tablename__ = "questions"
+    __table_args__ = (Index(None, "run_id", "kind", "question_id"),)
+
+    question_id: Mapped[int] = numbered()
+    kind: Mapped[QuestionKind]
+    run_id: Mapped[str]
+    campaign: Mapped[str]
+    partner: Mapped[str]
+    about: Mapped[str]
+    subject: Mapped[str] = mapped_column(FreeText())
+    body: Mapped[str] = mapped_column(FreeText())
+    fingerprint: Mapped[str]
+    asked_at: Mapped[datetime]
+
+
+class QuestionAnswerRow(Table):
+    """What a person answered. `refused` says why it does not count; a question has one that counts.
+
+    `given_at` is the machine's time at which Airflow took it, `at` the campaign's at which it was dealt with.
+    """
+
+    __tablename__ = "question_answers"
+    __table_args__ = (
+        Index(
+            "uq_question_answers_counts", "question_id", unique=True, postgresql_where=text("refused = ''")
+        ),
+    )
+
+    answer_id: Mapped[int] = numbered()
+    question_id: Mapped[int] = mapped_column(ForeignKey("questions.question_id"))
+    about: Mapped[str]
+    approved: Mapped[bool]
+    who: Mapped[str]
+    comment: Mapped[str] = mapped_column(FreeText())
+    given_at: Mapped[datetime]
+    refused: Mapped[str] = mapped_column(FreeText())
+    at: Mapped[datetime]
+
+
+class StartListRow(Table):
+    """Which runs a run of `nce_campaign` starts; its latest list counts. `hash` is what a person confirms."""
+
+    __tablename__ = "start_lists"
+    __table_args__ = (Index(None, "run_id", "list_id"),)
+
+    list_id: Mapped[int] = numbered()
+    run_id: Mapped[str]
+    campaign: Mapped[str]
+    mode: Mapped[str]
+    again: Mapped[bool]
+    asks: Mapped[bool]
+    hash: Mapped[str]
+    orders: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
 HISTORY: tuple[type[Table], ...] = (
     AccountRow,
     RunHistoryRow,
@@ -906,6 +970,9 @@ HISTORY: tuple[type[Table], ...] = (
     UndoPlanRow,
     UndoAnswerRow,
     FindingHistoryRow,
+    QuestionRow,
+    QuestionAnswerRow,
+    StartListRow,
 )
 """Tables that only grow. A migration gives each of them the trigger `only_grows`."""
 CHANGING: tuple[type[Table], ...] = (

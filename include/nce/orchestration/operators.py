@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import StartTriggerArgs
@@ -191,67 +190,6 @@ class PlanConversions(_Step):
         return [{"plan_id": planned.plan_id, "batch_no": number} for number in range(planned.batches)]
 
 
-class ApprovePlan(ApprovalOperator):
-    """One approval between the plan and the batches, asked for only where the campaign's policy wants one.
-
-    Starts in the triggerer, and ends there when nobody has to be asked. Otherwise a worker asks, and the task
-    waits in Airflow's `awaiting_input`, where it costs nothing; the answer goes to the ledger first.
-    """
-
-    start_from_trigger = True
-    template_fields: Sequence[str] = ("run_id",)
-    ui_color = _VIOLET
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subject="Approve the plan?", **kwargs)
-        self.run_id = "{{ run_id }}"
-        self.start_trigger_args = StartTriggerArgs(
-            trigger_cls="include.nce.orchestration.triggers.ApprovalTrigger",
-            trigger_kwargs={"run_id": self.run_id},
-            next_method="ask",
-            timeout=None,
-        )
-
-    def ask(self, context: Context, event: Any = None) -> Any:
-        """Ask a person about the plan as it is now; the operator's own words go into the question."""
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import approve_plan
-
-        async def standing() -> Any:
-            async with product() as world:
-                return await approve_plan(context["run_id"], ledger=world.ledger, clock=world.clock)
-
-        found = run(standing())
-        self.log.info("%s", found.sentence)
-        if found.may_go_on:
-            return None
-        self.subject, self.body = found.subject, found.body
-        context["ti"].xcom_push(key="plan_hash", value=found.plan_hash)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.approve_plan import record_answer
-
-        if "error" not in event:
-            person = event["responded_by_user"] or {}
-
-            async def keep() -> str:
-                async with product() as world:
-                    return await record_answer(
-                        context["run_id"],
-                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="plan_hash")),
-                        approved=event["chosen_options"] == [self.APPROVE],
-                        decided_by=str(person.get("name") or person.get("id") or "unknown"),
-                        comment=str((event["params_input"] or {}).get("comment") or ""),
-                        ledger=world.ledger,
-                        clock=world.clock,
-                    )
-
-            self.log.info("%s.", run(keep()))
-        super().execute_complete(context, event)
-
-
 class BuyNce(_Step):
     """Buys each line of one batch; waits in the triggerer while the campaign is stopped."""
 
@@ -429,13 +367,15 @@ class CheckCampaign(_FirstStep):
 
 
 class EnrolPartners(_Step):
-    """Enrols the roster and returns one order to start for each partner."""
+    """Enrols the roster, puts on record which run each partner gets, and returns a number for each."""
 
-    async def work(self, context: Context) -> list[dict[str, Any]]:
+    async def work(self, context: Context) -> list[int]:
         from include.nce.orchestration.composition import product
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
-        from include.nce.steps.enrol_partners import enrol_partners, start_order
+        from include.nce.orchestration.starts import state_of
+        from include.nce.steps.enrol_partners import enrol_partners
+        from include.nce.steps.start_partners import order_starts
 
         conf = CampaignConf.read(context["params"])
         async with product() as world:
@@ -448,16 +388,23 @@ class EnrolPartners(_Step):
                 partner_center=world.partner_center,
                 ledger=world.ledger,
             )
+            _refuse_more_than_airflow_maps(len(enrolled.partners))
+            starts = await order_starts(
+                context["run_id"],
+                conf.campaign,
+                enrolled.partners,
+                mode=conf.mode,
+                again=conf.existing == "rerun",
+                asks=conf.ask,
+                state_of=state_of(context),
+                ledger=world.ledger,
+                clock=world.clock,
+            )
         if enrolled.not_in_roster:
             self.log.warning("Linked to us but not in the roster: %s.", ", ".join(enrolled.not_in_roster))
         if enrolled.not_linked:
             self.log.warning("In the roster but not linked to us: %s.", ", ".join(enrolled.not_linked))
-        _refuse_more_than_airflow_maps(len(enrolled.partners))
-        again = conf.existing == "rerun" or conf.mode == "plan"
-        return [
-            {**start_order(partner, conf.campaign, conf.mode), "reset_dag_run": again}
-            for partner in enrolled.partners
-        ]
+        return list(range(len(starts.orders)))
 
 
 def _refuse_more_than_airflow_maps(partners: int) -> None:

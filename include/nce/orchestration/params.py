@@ -88,7 +88,8 @@ CAMPAIGN_FORM = {
         type="string",
         enum=["skip", "rerun"],
         title="Runs that exist already",
-        description="skip: leave them as they are. rerun: start them again; what is finished stays finished.",
+        description="skip: leave them as they are. rerun: the partner gets a run of its own, named by the "
+        "day; one that is still at work begins anew. What is finished stays finished.",
     ),
     "ask": Param(
         True,

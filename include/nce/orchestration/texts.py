@@ -17,12 +17,13 @@ from include.nce.steps.close_reconcile import close_reconcile
 from include.nce.steps.close_run import close_run
 from include.nce.steps.close_undo import close_undo
 from include.nce.steps.confirm_nce import confirm_nce
+from include.nce.steps.confirm_rerun import confirm_rerun
 from include.nce.steps.enrol_partners import enrol_partners
 from include.nce.steps.honour_opt_out import honour_opt_out
 from include.nce.steps.list_partners import list_partners
 from include.nce.steps.open_run import open_run
 from include.nce.steps.plan_conversions import plan_conversions
-from include.nce.steps.plan_undo import answer_undo, plan_undo
+from include.nce.steps.plan_undo import approve_undo, plan_undo
 from include.nce.steps.reconcile_partner import reconcile_partner
 from include.nce.steps.undo_conversion import undo_conversions
 from include.nce.steps.wait_for_wave import wait_for_wave
@@ -60,18 +61,13 @@ TEXTS: Mapping[str, str] = {
         "as it stands. Nothing is changed. Red: the last log line names each fault with its line and field."
     ),
     "enrol_partners": _read(enrol_partners),
-    "confirm_rerun": (
-        "Before runs that exist are started again: shows what that would do, as `3 purchases, 0 "
-        "cancellations, 1 partner`, and waits until a person approves it under Required Actions. Rejected: "
-        "nothing is started (pink). Goes on at once when nothing is run again, in mode plan, and when the "
-        "form's field *Ask before running again* is off."
-    ),
+    "confirm_rerun": _read(confirm_rerun),
     "start_partners": (
         "Starts one run of `nce_partner_migration` for each partner. Pink: that run exists "
         "already and was left alone."
     ),
     "plan_undo": _read(plan_undo),
-    "approve_undo": _read(answer_undo),
+    "approve_undo": _read(approve_undo),
     "undo_conversions": _read(undo_conversions),
     "close_undo": _read(close_undo),
     "list_partners": _read(list_partners),

@@ -6,9 +6,12 @@ triggerers), so everything here reads, or notes what it read.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow.triggers.base import (
     BaseTrigger,
@@ -155,8 +158,51 @@ class GateTrigger(_Wait):
         raise AssertionError("the pulse never ends by itself")
 
 
+async def answer_in_airflow(ti_id: UUID) -> dict[str, Any] | None:
+    """The answer that Airflow has for a task instance, as the event it would hand over; None: it has none.
+
+    Only a triggerer may ask: the supervisor of a task refuses the question (Airflow 3.3.2, run).
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+
+    try:
+        given = await asyncio.to_thread(get_hitl_detail_content_detail, ti_id)
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") == HTTPStatus.NOT_FOUND:
+            return None  # it has not asked before
+        raise
+    if not given.response_received or given.responded_at is None:
+        return None
+    person = given.responded_by_user
+    return {
+        "chosen_options": list(given.chosen_options or ()),
+        "params_input": dict(given.params_input or {}),
+        "responded_at": given.responded_at.isoformat(),
+        "responded_by_user": {"id": person.id, "name": person.name} if person else None,
+    }
+
+
+class AnswerTrigger(_Wait):
+    """Looks whether Airflow has an answer that its task never saw; the event is for the deferred task."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return ("include.nce.orchestration.triggers.AnswerTrigger", {})
+
+    async def wait(self) -> TriggerEvent:
+        return TriggerEvent({"given": await answer_in_airflow(_instance_of(self))})
+
+
+def _instance_of(trigger: BaseTrigger) -> UUID:
+    instance: Any = trigger.task_instance  # the triggerer sets it before it runs a trigger
+    return UUID(str(instance.id))
+
+
 class ApprovalTrigger(_Wait):
-    """Ends the task at once when nobody has to be asked about the plan; else a worker asks a person."""
+    """Ends the task at once when nothing has to be asked about the plan; else a worker asks a person.
+
+    Its event carries an answer that Airflow has and the task never saw.
+    """
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
@@ -173,7 +219,10 @@ class ApprovalTrigger(_Wait):
             world = shared.world
             standing = await approve_plan(self.run_id, ledger=world.ledger, clock=world.clock)
         self.log.info("%s", standing.sentence)
-        return TaskSuccessEvent() if standing.may_go_on else TriggerEvent({"plan_hash": standing.plan_hash})
+        if standing.question is None:
+            return TaskSuccessEvent()
+        given = await answer_in_airflow(_instance_of(self))
+        return TriggerEvent({"plan_hash": standing.question.about, "given": given})
 
 
 class WaveTrigger(_Wait):

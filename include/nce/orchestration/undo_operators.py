@@ -1,21 +1,14 @@
 """The tasks of `nce_undo`: what each does is said by its step, how Airflow runs it is said here.
 
-The question to a person is Airflow's own human-in-the-loop: the task waits in `awaiting_input`, without
-worker or trigger, under *Required Actions*. Its answer counts once it is in the ledger with a name.
+The question to a person is asked by `questions.ApproveUndo`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.nce.orchestration.operators import _FirstStep, _Step, failed_tasks
-
-_AMBER = "#fef3c7"
 
 
 class PlanUndo(_FirstStep):
@@ -48,56 +41,6 @@ class PlanUndo(_FirstStep):
                 f"Nothing of it can be undone now: {first.legacy_id}: {first.why}. A person decides; see nce "
                 "undo list."
             )
-
-
-class ApproveUndo(ApprovalOperator):
-    """Asks a person, always; the answer goes into the ledger with the name before anything follows it."""
-
-    ui_color = _AMBER
-    template_fields: Sequence[str] = ()
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subject="Undo?", **kwargs)
-
-    def execute(self, context: Context) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.plan_undo import UndoPlanned, question
-
-        async def asked() -> UndoPlanned:
-            async with product() as world:
-                plan = await world.ledger.undo_plan(context["run_id"])
-                if plan is None:
-                    raise AirflowFailException(f"{context['run_id']} has no undo plan: clear plan_undo.")
-                return UndoPlanned(plan, await world.clock.now())
-
-        planned = run(asked())
-        self.subject, self.body = question(planned, str(context["params"]["reason"]))
-        context["ti"].xcom_push(key="hash", value=planned.plan.hash)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        from include.nce.orchestration.composition import product, run
-        from include.nce.steps.plan_undo import answer_undo
-
-        if "error" not in event:
-            person = event.get("responded_by_user") or {}
-            who = str(person.get("name") or person.get("id") or "")
-            if not who:
-                raise AirflowFailException("Nobody's name came with the answer, so it approves nothing.")
-
-            async def keep() -> None:
-                async with product() as world:
-                    await answer_undo(
-                        context["run_id"],
-                        str(context["ti"].xcom_pull(task_ids=self.task_id, key="hash")),
-                        approved=event["chosen_options"] == [self.APPROVE],
-                        who=who,
-                        ledger=world.ledger,
-                        clock=world.clock,
-                    )
-
-            run(keep())
-        return super().execute_complete(context, event)
 
 
 class UndoConversions(_Step):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from include.nce.domain.approval import (
@@ -24,21 +23,11 @@ from include.nce.domain.conversion import (
     last_safe_start_at,
     refused_from,
 )
+from include.nce.domain.question import PersonsAnswer, Question, QuestionKind, Standing
 from include.nce.domain.run import Run
 from include.nce.steps.ports import Clock, Ledger
 
 LINES_SHOWN = 40
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Whether a run may go on to buy, why, and otherwise what a person is asked (in Markdown)."""
-
-    may_go_on: bool
-    sentence: str
-    plan_hash: str = ""
-    subject: str = ""
-    body: str = ""
 
 
 async def approve_plan(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing:
@@ -52,22 +41,27 @@ async def approve_plan(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing
     run = await ledger.run(run_id)
     lines = await _planned(run, ledger)
     if run.mode != "apply" or not lines or lines[0].plan_id is None:
-        return Standing(True, "Nothing is bought by this plan: nobody has to approve it.")
+        return Standing("Nothing is bought by this plan: nobody has to approve it.")
     campaign = await ledger.campaign(run.campaign)
     plan = await ledger.plan(lines[0].plan_id)
     said = await ledger.approval(run.campaign, run.partner.partner, plan.hash)
     if said is not None and said.approved:
-        return Standing(True, f"{said.decided_by} approved plan {plan.short_hash} on {_moment(said.at)}.")
+        return Standing(f"{said.decided_by} approved plan {plan.short_hash} on {_moment(said.at)}.")
     reasons = reasons_to_ask(list(plan.lines.values()), campaign.approvals)
     if said is None and not reasons:
-        return Standing(True, f"Nobody has to approve plan {plan.short_hash} by the campaign's policy.")
+        return Standing(f"Nobody has to approve plan {plan.short_hash} by the campaign's policy.")
     why = "; ".join([*reasons, *([f"{said.decided_by} rejected it before"] if said else [])])
     return Standing(
-        False,
         f"A person has to approve plan {plan.short_hash}: {why}.",
-        plan.hash,
-        f"{run.partner.name}: buy {len(plan.lines)} subscriptions?",
-        _question(run, plan, lines, campaign, why, await clock.now()),
+        Question(
+            QuestionKind.APPROVE_PLAN,
+            run_id,
+            run.campaign,
+            run.partner.partner,
+            about=plan.hash,
+            subject=f"{run.partner.name}: buy {len(plan.lines)} subscriptions?",
+            body=_question(run, plan, lines, campaign, why, await clock.now()),
+        ),
     )
 
 
@@ -81,23 +75,17 @@ async def _planned(run: Run, ledger: Ledger) -> list[Conversion]:
     ]
 
 
-async def record_answer(
-    run_id: str,
-    plan_hash: str,
-    *,
-    approved: bool,
-    decided_by: str,
-    comment: str = "",
-    ledger: Ledger,
-    clock: Clock,
+async def follow_plan_answer(
+    question: Question, answer: PersonsAnswer, *, ledger: Ledger, clock: Clock
 ) -> str:
-    """Put a person's answer on record before anything follows from it; what happened, in a sentence."""
-    run = await ledger.run(run_id)
+    """Record the word about the plan that was asked about; rejected, what it would have bought is held."""
+    run_id, plan_hash = question.run_id, question.about
     now_at = await clock.now()
-    word = ApprovalWord.APPROVED if approved else ApprovalWord.REJECTED
-    said = Approval(plan_hash, word, decided_by, now_at, comment.strip())
+    word = ApprovalWord.APPROVED if answer.approved else ApprovalWord.REJECTED
+    said = Approval(plan_hash, word, answer.who, now_at, answer.comment.strip())
+    run = await ledger.run(run_id)
     await ledger.record_approval(run.campaign, run.partner.partner, said)
-    if not approved:
+    if not answer.approved:
         lines = await _planned(run, ledger)
         hashes = {
             plan_id: (await ledger.plan(plan_id)).hash

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.lineage import counterparts
+from include.nce.domain.question import PersonsAnswer, Question, QuestionKind, Standing
 from include.nce.domain.subscription import Subscription
 from include.nce.domain.undo import (
     CaseState,
@@ -100,9 +101,7 @@ async def plan_undo(
     return UndoPlanned(plan, now_at)
 
 
-async def answer_undo(
-    run_id: str, hash_: str, *, approved: bool, who: str, ledger: Ledger, clock: Clock
-) -> UndoAnswer:
+async def approve_undo(run_id: str, *, ledger: Ledger, clock: Clock) -> Standing:
     """A person approves what is listed here, or leaves everything as it is. Always asked.
 
     The question names each subscription, what happens to it, and the hours that are left. Approved: legacy is
@@ -110,9 +109,50 @@ async def answer_undo(
     sent, and cases that an opt-out opened stay open. The answer is bound to exactly these lines. While nobody
     answers the hours run: look at *Required Actions*.
     """
+    plan = await _plan_of(run_id, ledger)
+    said = await ledger.undo_answer(plan.plan_id)
+    if said is not None and said.approved and said.hash == plan.hash:
+        return Standing(f"{said.who} approved these lines on {said.at:%Y-%m-%d %H:%M} UTC.")
+    reasons = [(await ledger.undo_case(case_id)).reason for case_id in cases_of(plan)]
+    subject, body = question(
+        UndoPlanned(plan, await clock.now()), "; ".join(dict.fromkeys(filter(None, reasons)))
+    )
+    return Standing(
+        f"A person has to approve the undo of {len(plan.lines)} lines.",
+        Question(
+            QuestionKind.APPROVE_UNDO,
+            run_id,
+            plan.campaign,
+            plan.partner,
+            about=plan.hash,
+            subject=subject,
+            body=body,
+        ),
+    )
+
+
+async def follow_undo_answer(
+    question: Question, answer: PersonsAnswer, *, ledger: Ledger, clock: Clock
+) -> str:
+    """Bind the answer to the lines that were asked about; cases of a rejected wish are closed."""
+    await answer_undo(
+        question.run_id, question.about, approved=answer.approved, who=answer.who, ledger=ledger, clock=clock
+    )
+    return f"{answer.who} {'approved' if answer.approved else 'rejected'} lines {question.about[:12]}"
+
+
+async def _plan_of(run_id: str, ledger: Ledger) -> UndoPlan:
     plan = await ledger.undo_plan(run_id)
     if plan is None:
         raise InputRefused([f"Run '{run_id}' has no undo plan yet: clear plan_undo."])
+    return plan
+
+
+async def answer_undo(
+    run_id: str, hash_: str, *, approved: bool, who: str, ledger: Ledger, clock: Clock
+) -> UndoAnswer:
+    """Put the answer to the run's latest plan on record, with the hash of the lines it is about."""
+    plan = await _plan_of(run_id, ledger)
     now_at = await clock.now()
     await ledger.answer_undo_plan(plan.plan_id, hash_, approved=approved, who=who, at=now_at)
     for case_id in cases_of(plan):

@@ -28,10 +28,13 @@ from include.nce.domain.conversion import (
 )
 from include.nce.domain.opt_out import OptOut, OptOutRuling
 from include.nce.domain.partner import Partner
+from include.nce.domain.preview import Preview
 from include.nce.domain.purchase import Cart, Purchase, PurchaseLine
+from include.nce.domain.question import AskedQuestion, PersonsAnswer, Question, QuestionKind
 from include.nce.domain.readiness import Finding, MpaStatus, PartnerOfRecord, ResellerLink
 from include.nce.domain.reconciliation import Discrepancy
 from include.nce.domain.run import BatchReference, Run
+from include.nce.domain.starts import StartList
 from include.nce.domain.subscription import Customer, Subscription
 from include.nce.domain.undo import CancellationPermit, CaseState, UndoCause, UndoLine
 from include.nce.domain.undo_case import UndoAnswer, UndoCase, UndoMember, UndoPlan
@@ -283,7 +286,49 @@ class UndoRecords(Protocol):
         ...
 
 
-class Ledger(WaveLedger, UndoRecords, Protocol):
+class QuestionRecords(Protocol):
+    """The part of the ledger that knows what people were asked, and what they answered."""
+
+    async def record_question(self, question: Question, *, at: datetime) -> AskedQuestion:
+        """Put a question on record; the run's latest is kept when it is the same and still stands."""
+        ...
+
+    async def question(self, run_id: str, kind: QuestionKind) -> AskedQuestion | None:
+        """The run's latest question of the kind, answered or not."""
+        ...
+
+    async def record_question_answer(
+        self, question_id: int, answer: PersonsAnswer, *, refused: str, at: datetime
+    ) -> None:
+        """Keep an answer; `refused` says why it does not count, empty where it does."""
+        ...
+
+    async def has_answer(self, run_id: str, kind: QuestionKind, given_at: datetime) -> bool:
+        """Whether the answer that Airflow took at this moment is on record, taken or refused."""
+        ...
+
+
+class StartRecords(Protocol):
+    """The part of the ledger that knows which runs a start of the campaign starts."""
+
+    async def record_starts(self, starts: StartList, *, at: datetime) -> None: ...
+
+    async def starts(self, run_id: str) -> StartList | None:
+        """What a run of `nce_campaign` starts: its latest list; None while it has none."""
+        ...
+
+    async def run_ids_of(self, campaign: str, partners: Collection[str]) -> Mapping[str, str]:
+        """Every run id on record of these partners -> its partner."""
+        ...
+
+    async def runs_that_asked(self, run_ids: Collection[str]) -> Collection[str]:
+        """Those of the runs that have put a question to a person."""
+        ...
+
+    async def preview(self, campaign: str, partners: Collection[str], *, now_at: datetime) -> Preview: ...
+
+
+class Ledger(WaveLedger, UndoRecords, QuestionRecords, StartRecords, Protocol):
     """Our side: what was found, decided, intended, sent and answered. Each method is one transaction.
 
     `at` is the campaign's clock everywhere; the ledger adds the machine's own time to each row.

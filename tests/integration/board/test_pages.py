@@ -15,6 +15,7 @@ from include.nce.board.app import create_app
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOut
+from include.nce.domain.question import PersonsAnswer, Question, QuestionKind
 from include.nce.domain.undo import UndoCause
 from tests.integration.board.conftest import (
     DATE_FORM,
@@ -57,6 +58,20 @@ async def test_a_partners_page_shows_checks_and_subscriptions(board: Board):
         text = (await browser.get(PARTNER_PAGE)).text
     for shown in ("The Microsoft Partner Agreement is not signed.", "Business Basic", "Convertible now."):
         assert shown in text
+
+
+async def test_a_partners_page_shows_the_question_that_stands_with_its_hash(board: Board):
+    question = Question(
+        QuestionKind.APPROVE_PLAN, RUN, CAMPAIGN, "rossi", "f6ade2fe" * 8, "Rossi: <b>buy 2?</b>", "text"
+    )
+    asked = await board.ledger.record_question(question, at=AT)
+    async with board.browser("vera") as browser:
+        text = (await browser.get(PARTNER_PAGE)).text
+        assert "Rossi: &lt;b&gt;buy 2?&lt;/b&gt;" in text
+        assert "f6ade2fe" in text
+        answer = PersonsAnswer(True, "olga", AT, question.about)
+        await board.ledger.record_question_answer(asked.question_id, answer, refused="", at=AT)
+        assert "A person is asked" not in (await browser.get(PARTNER_PAGE)).text
 
 
 async def test_ten_thousand_partners_are_never_on_one_page(board: Board):

@@ -5,33 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput, TaskDeferred
+from airflow.triggers.base import TriggerEvent
 
 from include.nce.domain.errors import InputRefused
 from include.nce.orchestration import composition
 from include.nce.orchestration.params import UndoConf
-from include.nce.orchestration.undo_operators import ApproveUndo
+from include.nce.orchestration.questions import ApproveUndo
 from tests.support.examples import CAMPAIGN, CUSTOMER, legacy, legacy_id
 from tests.support.one_partner import OnePartner
+from tests.support.required_actions import RequiredActions
 from tests.support.undoing import UNDO_RUN, plan
-
-
-class TaskInstance:
-    def __init__(self) -> None:
-        self.id = "ti"
-        self.said: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.said[key] = value
-
-    def xcom_pull(self, task_ids: str, key: str) -> Any:
-        assert task_ids == "approve_undo"
-        return self.said[key]
 
 
 class Stage:
@@ -40,23 +30,14 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = OnePartner()
         asyncio.run(self._planned())
-        self.asked: dict[str, Any] = {}
+        self.row = RequiredActions.instead_of_airflow(monkeypatch)
         self.skipped: list[Any] = []
-        self.operator = ApproveUndo(task_id="approve_undo")
+        with DAG("undo", schedule=None):
+            self.operator = ApproveUndo(task_id="approve_undo")
         monkeypatch.setattr(composition, "product", self._product)
-        monkeypatch.setattr(
-            "airflow.providers.standard.operators.hitl.upsert_hitl_detail",
-            lambda **question: self.asked.update(question),
-        )
         monkeypatch.setattr(self.operator, "skip", lambda **what: self.skipped.append(what))
-        ti = TaskInstance()
-        self.context: Any = {
-            "run_id": UNDO_RUN,
-            "params": {"reason": "they want it back"},
-            "task": self.operator,
-            "task_instance": ti,
-            "ti": ti,
-        }
+        ti = SimpleNamespace(id=UUID(int=1))
+        self.context: Any = {"run_id": UNDO_RUN, "task": self.operator, "task_instance": ti, "ti": ti}
 
     async def _planned(self) -> None:
         await self.world.convert(legacy())
@@ -68,16 +49,22 @@ class Stage:
 
     def ask(self) -> None:
         with pytest.raises(TaskAwaitingInput):
+            self.begins()
+
+    def begins(self) -> None:
+        """A worker looks, the triggerer reads what Airflow has, and a worker asks."""
+        with pytest.raises(TaskDeferred) as deferred:
             self.operator.execute(self.context)
+        trigger = deferred.value.trigger
+        trigger._task_instance = self.context["ti"]
+
+        async def looks() -> TriggerEvent:
+            return await anext(trigger.run())
+
+        getattr(self.operator, deferred.value.method_name)(self.context, composition.run(looks()).payload)
 
     def answered(self, option: str, user: Any) -> Any:
-        event = {
-            "chosen_options": [option],
-            "params_input": {},
-            "responded_at": datetime(2022, 7, 11, tzinfo=timezone.utc),
-            "responded_by_user": user,
-        }
-        return self.operator.execute_complete(self.context, event)
+        return self.operator.execute_complete(self.context, self.row.answer(option, user))
 
     def on_record(self) -> Any:
         return asyncio.run(self.world.records.undo_answer(1))
@@ -93,11 +80,13 @@ CARLA = {"id": "7", "name": "carla"}
 
 def test_a_person_is_asked_with_the_lines_and_the_hours(stage: Stage) -> None:
     stage.ask()
-    assert stage.asked["subject"] == "Undo 1 subscription of 1 customer of rossi-informatica?"
-    assert legacy_id(1) in stage.asked["body"]
-    assert "hours left" in stage.asked["body"]
-    assert "they want it back" in stage.asked["body"]
-    assert (stage.asked["options"], stage.asked["defaults"]) == (["Approve", "Reject"], None)
+    shown = stage.row.shown
+    assert shown is not None
+    assert shown.subject == "Undo 1 subscription of 1 customer of rossi-informatica?"
+    assert legacy_id(1) in str(shown.body)
+    assert "hours left" in str(shown.body)
+    assert "the partner wants it back" in str(shown.body)
+    assert (shown.options, shown.defaults) == (["Approve", "Reject"], None)
 
 
 def test_an_approval_is_on_record_with_its_name_and_fingerprint(stage: Stage) -> None:
@@ -118,24 +107,39 @@ def test_a_rejection_is_on_record_too(stage: Stage) -> None:
 @pytest.mark.parametrize("user", [None, {}])
 def test_nobodys_answer_approves_nothing(stage: Stage, user: Any) -> None:
     stage.ask()
-    with pytest.raises(AirflowFailException, match="approves nothing"):
+    with pytest.raises(AirflowFailException, match="without a name, so it does not count"):
         stage.answered("Approve", user)
     assert stage.on_record() is None
 
 
-def test_an_answer_is_about_the_lines_that_were_shown(stage: Stage) -> None:
-    """Somebody cleared plan_undo alone while the question stood: the answer is not about the new plan."""
+def test_an_answer_to_lines_that_have_changed_since_is_refused_and_told(stage: Stage) -> None:
+    """plan_undo alone was cleared while the question stood: the answer is not about the new plan."""
     stage.ask()
-    shown = stage.context["ti"].said["hash"]
     [made] = stage.world.microsoft.bought[legacy_id(1)]
     stage.world.microsoft.change(made, seats=12)
     asyncio.run(plan(stage.world))
-    stage.answered("Approve", CARLA)
-    answer = asyncio.run(stage.world.records.undo_answer(2))
-    latest = asyncio.run(stage.world.records.undo_plan(UNDO_RUN))
-    assert latest is not None
-    assert answer is not None
-    assert answer.hash == shown != latest.hash
+    with pytest.raises(AirflowFailException, match="carla's answer does not count"):
+        stage.answered("Approve", CARLA)
+    assert asyncio.run(stage.world.records.undo_answer(2)) is None
+
+
+def test_lines_that_were_asked_about_before_are_not_asked_again_where_airflow_shows_the_old_ones(
+    stage: Stage,
+) -> None:
+    stage.ask()
+    [made] = stage.world.microsoft.bought[legacy_id(1)]
+    stage.world.microsoft.change(made, seats=12)
+    asyncio.run(plan(stage.world))
+    with pytest.raises(AirflowFailException, match="nce undo start rossi-informatica"):
+        stage.begins()
+
+
+def test_an_answer_that_airflow_took_and_the_task_never_saw_is_followed(stage: Stage) -> None:
+    stage.ask()
+    stage.row.answer("Approve", CARLA)
+    stage.begins()
+    assert (stage.on_record().approved, stage.on_record().who) == (True, "carla")
+    assert stage.row.wiped == 0
 
 
 FORM = {"campaign": CAMPAIGN, "partner": "rossi-informatica", "reason": "they want it back"}

@@ -6,10 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
-from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+    TaskAwaitingInput,
+    TaskDeferred,
+)
 
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.errors import InputRefused
@@ -17,23 +23,22 @@ from include.nce.domain.preview import Preview
 from include.nce.orchestration import composition, roster
 from include.nce.orchestration.composition import Product
 from include.nce.orchestration.operators import BuyNce, CheckCampaign
-from include.nce.orchestration.rerun import ConfirmRerun
+from include.nce.orchestration.questions import ConfirmRerun
+from include.nce.orchestration.starts import StartPartner
 from include.nce.orchestration.triggers import StandstillTrigger
+from include.nce.steps.start_partners import order_starts
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
+from tests.support.required_actions import RequiredActions
 
 
 class Instance:
     """A task instance that remembers what it was told."""
 
-    id = "11111111-0000-4000-8000-00000000000f"
+    id = UUID(int=15)
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
-
-    def xcom_pull(self, task_ids: str) -> list[dict[str, Any]]:
-        assert task_ids == "enrol_partners"
-        return [{"conf": {"partner": "rossi-informatica"}}]
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed[key] = value
@@ -54,58 +59,120 @@ def world(monkeypatch: pytest.MonkeyPatch) -> OnePartner:
     async def product() -> AsyncIterator[Product]:
         yield Product(world.microsoft, world.records, world.clock, _SignsIn())  # type: ignore[arg-type]
 
-    async def preview(campaign: str, partners: list[str], *, now_at: Any) -> Preview:
-        assert (campaign, partners) == (CAMPAIGN, ["rossi-informatica"])
-        return Preview(3, 0, 1)
-
+    world.records.would_do = Preview(3, 0, 1)
     monkeypatch.setattr(composition, "product", product)
-    monkeypatch.setattr(world.records, "preview", preview, raising=False)
     return world
 
 
-def question(monkeypatch: pytest.MonkeyPatch, **params: Any) -> tuple[Any, Instance, list[Any]]:
-    asked: list[Any] = []
-    monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **facts: asked.append(facts["body"]))
-    instance = Instance()
-    context = {
-        "params": {"campaign": CAMPAIGN, "mode": "apply", "existing": "rerun", **params},
-        "ti": instance,
-        "task_instance": instance,
-    }
-    return context, instance, asked
+FIRST_RUN = f"{CAMPAIGN}__rossi-informatica"
+START = f"{CAMPAIGN}__start"
+ANNA = {"id": "7", "name": "anna"}
 
 
-@pytest.mark.usefixtures("world")
-def test_a_rerun_shows_what_it_would_do_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    context, instance, asked = question(monkeypatch)
-    with pytest.raises(TaskAwaitingInput):
-        ConfirmRerun(task_id="confirm_rerun").execute(context)
-    assert asked == ["This would do: 3 purchases, 0 cancellations, 1 partner."]
-    assert instance.pushed == {"sentence": "Run again: 3 purchases, 0 cancellations, 1 partner."}
+class Stage:
+    """The task that confirms and the tasks that start, with Airflow's row between them."""
+
+    def __init__(self, world: OnePartner, monkeypatch: pytest.MonkeyPatch, **conf: Any) -> None:
+        self.world = world
+        self.row = RequiredActions.instead_of_airflow(monkeypatch)
+        self.instance = Instance()
+        self.context: Any = {"run_id": START, "ti": self.instance, "task_instance": self.instance}
+        self.confirm = ConfirmRerun(task_id="confirm_rerun")
+        self.order(**conf)
+
+    def order(self, known: str | None = "ended", **conf: Any) -> None:
+        wanted: dict[str, Any] = {"mode": "apply", "again": True, "asks": True, **conf}
+        composition.run(
+            order_starts(
+                START,
+                CAMPAIGN,
+                [partner()],
+                **wanted,
+                state_of=lambda run_id: known if run_id == FIRST_RUN else None,
+                ledger=self.world.records,
+                clock=self.world.clock,
+            )
+        )
+
+    def ask(self) -> None:
+        with pytest.raises(TaskAwaitingInput):
+            self.confirm.ask(self.context, {"given": None})
+
+    def answered(self, option: str, user: Any = ANNA) -> None:
+        self.confirm.execute_complete(self.context, self.row.answer(option, user))
+
+    def started(self) -> str:
+        with pytest.raises(DagRunTriggerException) as told:
+            StartPartner(task_id="start_partners", number=0).execute(self.context)
+        return str(told.value.dag_run_id)
 
 
-@pytest.mark.usefixtures("world")
-@pytest.mark.parametrize("params", [{"existing": "skip"}, {"mode": "plan"}])
+def test_a_rerun_shows_what_it_would_do_and_waits(world: OnePartner, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(world, monkeypatch)
+    stage.ask()
+    assert stage.row.shown is not None
+    assert "This would do: 3 purchases, 0 cancellations, 1 partner." in str(stage.row.shown.body)
+    assert f"{FIRST_RUN}__2022-07-" in str(stage.row.shown.body)
+    assert stage.instance.pushed == {"sentence": "Run again: 3 purchases, 0 cancellations, 1 partner."}
+
+
+@pytest.mark.parametrize("conf", [{"again": False}, {"mode": "plan"}])
 def test_what_runs_nothing_again_asks_nothing(
-    monkeypatch: pytest.MonkeyPatch, params: dict[str, str]
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any]
 ) -> None:
-    context, instance, asked = question(monkeypatch, **params)
-    assert ConfirmRerun(task_id="confirm_rerun").execute(context) is None
-    assert (instance.pushed, asked) == ({}, [])
+    stage = Stage(world, monkeypatch, **conf)
+    assert stage.confirm.execute(stage.context) is None
+    assert (stage.instance.pushed, stage.row.shown) == ({}, None)
 
 
-@pytest.mark.usefixtures("world")
-def test_where_the_form_says_not_to_ask_it_is_only_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    context, instance, asked = question(monkeypatch, ask=False)
-    assert ConfirmRerun(task_id="confirm_rerun").execute(context) is None
-    assert instance.pushed["sentence"].startswith("Run again: 3 purchases")
-    assert asked == []
+def test_where_the_form_says_not_to_ask_it_is_only_said(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(world, monkeypatch, asks=False)
+    assert stage.confirm.execute(stage.context) is None
+    assert stage.instance.pushed["sentence"].startswith("Run again: 3 purchases")
+    assert stage.row.shown is None
+    assert stage.started().startswith(f"{FIRST_RUN}__2022-07-")
 
 
-def test_a_rejection_skips_itself_and_so_all_that_follows() -> None:
-    event = {"chosen_options": ["Reject"], "responded_by_user": {"id": "7", "name": "anna"}}
+def test_a_rejection_skips_itself_and_so_all_that_follows(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(world, monkeypatch)
+    stage.ask()
     with pytest.raises(AirflowSkipException, match="Rejected by anna: nothing is started"):
-        ConfirmRerun(task_id="confirm_rerun").execute_complete({}, event)  # type: ignore[typeddict-item]
+        stage.answered("Reject")
+
+
+def test_what_is_confirmed_is_what_is_started(world: OnePartner, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(world, monkeypatch)
+    stage.ask()
+    stage.answered("Approve")
+    assert f"`{stage.started()}`" in str(stage.row.shown and stage.row.shown.body)
+
+
+def test_what_was_not_confirmed_is_not_started_whatever_airflow_says_of_the_task_before(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question was marked as a success in the grid, or another list was made since."""
+    stage = Stage(world, monkeypatch)
+    task = StartPartner(task_id="start_partners", number=0)
+    with pytest.raises(AirflowFailException, match="Nobody has confirmed"):
+        task.execute(stage.context)
+
+    stage.ask()
+    stage.answered("Approve")
+    stage.order(known=None)
+    with pytest.raises(AirflowFailException, match="Nobody has confirmed"):
+        task.execute(stage.context)
+
+
+def test_a_number_that_is_not_on_the_list_starts_nothing(
+    world: OnePartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(world, monkeypatch, asks=False)
+    with pytest.raises(AirflowFailException, match="there is no number 1"):
+        StartPartner(task_id="start_partners", number=1).execute(stage.context)
 
 
 async def stopped_in_the_middle(world: OnePartner) -> int:
