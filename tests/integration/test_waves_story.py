@@ -26,6 +26,7 @@ from include.nce.steps.wait_for_wave import wait_for_wave
 from tests.support.examples import BASIC, BASIC_NCE, CAMPAIGN, at, campaign, legacy, legacy_id, partner
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_partner_center import FakePartnerCenter, refusal
+from tests.support.scene import released
 
 NAMES = [f"partner-{number}" for number in range(1, 8)]
 PILOT = NAMES[2]
@@ -163,7 +164,7 @@ async def test_a_campaign_that_fails_stops_after_the_second_and_goes_on_after_it
         assert story.order == [PILOT, URGENT]
         assert story.microsoft.sent_of("create_migration") == []
 
-        await ledger.release_campaign(CAMPAIGN, by="anna", reason="corrected", at=story.clock.now_at)
+        await released(ledger, CAMPAIGN, by="anna", reason="corrected", at=story.clock.now_at)
         for _ in hours(story, 60):
             await story.round()
         states = await story.states()

@@ -7,6 +7,7 @@ Keeps what `include.nce.steps.ports.Ledger` promises, plus the few calls that se
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -32,7 +33,6 @@ from include.nce.domain.partner import Partner
 from include.nce.domain.readiness import Check, Finding
 from include.nce.domain.run import Run
 from include.nce.domain.subscription import Customer, Subscription
-from include.nce.domain.undo import confirmed_again
 from include.nce.ledger.opt_outs import was_withdrawn
 from include.nce.ledger.runs import WatchFacts
 from tests.support.fake_findings import FakeFindings
@@ -88,7 +88,11 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeQuestions, FakeFindings):
         self._decided: set[str] = set()
         self._surveyed: dict[tuple[str, str, str], Subscription] = {}
         self._first_seen: dict[tuple[str, str, str], datetime] = {}
-        self._confirmed: dict[tuple[str, str, str], datetime] = {}
+        self._confirmed: dict[tuple[str, str, str], int] = {}
+        """How many moves there had been of what was decided about."""
+        self.moves = 0
+        self.moved: dict[int, int] = defaultdict(int)
+        """With which move each conversion got into its state."""
         self._plans: list[_Plan] = []
         self.approvals: list[tuple[str, str, Approval]] = []
         """Campaign, partner and word, in the order in which they were said."""
@@ -463,10 +467,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeQuestions, FakeFindings):
 
     def _again(self, c: Conversion) -> bool:
         """Undone, and a person decided afterwards to convert it again."""
-        if c.state is not ConversionState.UNDONE or c.state_since_at is None:
-            return False
-        confirmed = {key[2]: at for key, at in self._confirmed.items()}
-        return bool(confirmed_again({c.legacy_id: c.state_since_at}, confirmed))
+        decided = [moved for key, moved in self._confirmed.items() if key[2] == c.legacy_id]
+        return c.state is ConversionState.UNDONE and any(m >= self.moved[c.conversion_id] for m in decided)
 
     async def advance(
         self, seen: Conversion, state: ConversionState, reason: str = "", *, at: datetime, **facts: Any
@@ -480,6 +482,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeQuestions, FakeFindings):
         before.refuse_move(state)
         if before.state is not state:
             facts = {"not_before_at": None, "state_since_at": at, **facts}
+            self.moves += 1
+            self.moved[seen.conversion_id] = self.moves
         after = replace(before, state=state, reason=reason, **facts)
         if after != before:
             self._conversions[seen.conversion_id] = after
@@ -517,7 +521,8 @@ class FakeLedger(FakeWaves, FakeUndoRecords, FakeQuestions, FakeFindings):
     ) -> None:
         key = (campaign, partner, self._seen(campaign, partner, subscription_id))
         if kind is DecisionKind.CONFIRM_CONVERSION:
-            self._confirmed[key] = at
+            standing = [c for c in self._conversions.values() if c.legacy_id == key[2]]
+            self._confirmed[key] = max((self.moved[c.conversion_id] for c in standing), default=0)
         else:
             self._confirmed.pop(key, None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals, Release
 from include.nce.domain.conversion import Conversion, ConversionState
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.opt_out import OptOutRuling, OptOutVerdict
@@ -25,6 +25,7 @@ class _Word:
     reason: str
     at: datetime
     known: CoverageSignals = field(default_factory=CoverageSignals)
+    moved_no: int = 0
 
 
 class FakeWaves:
@@ -34,6 +35,8 @@ class FakeWaves:
     runs: dict[str, Run]
     events: list[tuple[Any, ...]]
     _conversions: dict[int, Conversion]
+    moves: int
+    moved: dict[int, int]
     _surveyed: dict[tuple[str, str, str], Subscription]
     _rulings: dict[str, OptOutRuling]
     _confirmed: set[tuple[str, str, str]]
@@ -59,7 +62,7 @@ class FakeWaves:
             by=last.by if last else "",
             reason=last.reason if last else "",
             at=last.at if last else None,
-            since_at=released[-1].at if released else None,
+            released=Release(released[-1].at, released[-1].moved_no) if released else None,
             known=accepted[-1].known if accepted else CoverageSignals(0, 0),
         )
 
@@ -69,21 +72,21 @@ class FakeWaves:
         self.events.append((kind, campaign))
 
     async def attempts(
-        self, campaign: str, *, since_at: datetime | None, unknown_hours: int, now_at: datetime
+        self, campaign: str, *, since: Release | None, unknown_hours: int, now_at: datetime
     ) -> Attempts:
         patience = timedelta(hours=unknown_hours)
         tried, failed = [], []
         for one in self._conversions.values():
             if one.campaign != campaign or not one.state.was_tried or one.state_since_at is None:
                 continue
-            unknown = one.state is ConversionState.UNKNOWN
-            since = one.state_since_at + patience if unknown else one.state_since_at
-            stands = (one.state.counts_as_failed or (unknown and since <= now_at)) and (
-                since_at is None or since > since_at
-            )
+            later = since is None or self.moved[one.conversion_id] > since.moved_no
+            stands = one.state.counts_as_failed and later
+            if one.state is ConversionState.UNKNOWN:
+                overdue_at = one.state_since_at + patience
+                stands = overdue_at <= now_at and (since is None or overdue_at > since.at)
             if stands:
                 failed.append(one)
-            if stands or since_at is None or one.state_since_at > since_at:
+            if stands or later:
                 tried.append(one)
         return Attempts(len(tried), len(failed), tuple(sorted({one.partner for one in failed})))
 
@@ -125,10 +128,16 @@ class FakeWaves:
             self.figures.append(figures or {})
         return await self.brake_record(campaign)
 
-    async def release_campaign(self, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
-        if not (await self.brake_record(campaign)).stopped:
+    async def release_campaign(
+        self, campaign: str, *, stop: int, by: str, reason: str, at: datetime
+    ) -> BrakeRecord:
+        standing = await self.brake_record(campaign)
+        if not standing.stopped:
             raise InputRefused([f"Campaign {campaign} is not stopped: there is nothing to release."])
-        self._say(campaign, "released", by, reason, at, known=await self.coverage_signals(campaign))
+        if standing.event_id != stop:
+            raise InputRefused([f"Stop {stop} is not the one that counts any more. {standing.sentence}"])
+        known = await self.coverage_signals(campaign)
+        self._say(campaign, "released", by, reason, at, known=known, moved_no=self.moves)
         return await self.brake_record(campaign)
 
     async def ease_brake(self, campaign: str, *, signals: CoverageSignals, at: datetime) -> None:

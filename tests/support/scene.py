@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from include.nce.domain.brake import BrakeRecord
 from include.nce.domain.command import Command, CommandKind
 from include.nce.domain.conversion import MOVES, Conversion, ConversionState, may_become
 
@@ -51,3 +52,10 @@ async def intend(
     number = conversion if isinstance(conversion, int) else conversion.conversion_id
     command: Command = await ledger.intend(await ledger.conversion(number), kind, payload, at=at)
     return command
+
+
+async def released(ledger: Any, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
+    """The stop that counts is ended."""
+    stop = (await ledger.brake_record(campaign)).event_id
+    record: BrakeRecord = await ledger.release_campaign(campaign, stop=stop, by=by, reason=reason, at=at)
+    return record

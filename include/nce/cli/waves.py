@@ -119,7 +119,19 @@ async def stop(reason: ReasonOption, campaign: CampaignOption = None, by: ByOpti
 
 
 @as_command
-async def release(reason: ReasonOption, campaign: CampaignOption = None, by: ByOption = None) -> None:
+async def release(
+    reason: ReasonOption,
+    stop_no: Annotated[
+        int | None,
+        typer.Option(
+            "--stop",
+            metavar="NUMBER",
+            help="Only while this very stop counts; `nce campaign waves` names it.",
+        ),
+    ] = None,
+    campaign: CampaignOption = None,
+    by: ByOption = None,
+) -> None:
     """Let a stopped campaign buy again.
 
     What has failed until now does not count for the brake any more, and the subscriptions without cover or
@@ -128,7 +140,11 @@ async def release(reason: ReasonOption, campaign: CampaignOption = None, by: ByO
     who = author(by)
     async with open_ledger() as ledger:
         name = await campaign_named(ledger, campaign)
-        record = await release_campaign(name, reason, by=who, ledger=ledger, clock=CampaignClock())
+        ended = await ledger.brake_record(name)
+        record = await release_campaign(
+            name, reason, by=who, ledger=ledger, clock=CampaignClock(), stop=stop_no or ended.event_id
+        )
+    say(f"Ended: stop {ended.event_id} by {ended.by}: {ended.reason}")
     say(f"{name} is released by {record.by}: {record.reason}")
     known = record.known
     if known.zero or known.double:
@@ -225,7 +241,7 @@ def _show_brake(
     else:
         say(f"{name} buys.")
     whose = f" (at {', '.join(failed_at)})" if failed_at else ""
-    since = " since the last release" if record.since_at else ""
+    since = " since the last release" if record.released else ""
     say(
         f"Conversions tried{since}: {figures.tried}, of which {figures.failed} stand as failed{whose}. "
         f"Subscriptions without cover: {_accepting(figures.zero, record.known.zero)}, billed on both sides: "

@@ -69,11 +69,22 @@ class CoverageSignals:
 
 
 @dataclass(frozen=True)
+class Release:
+    """The latest release: when, by the campaign's clock, and the last move of a conversion before it.
+
+    What failed after it is told by the order of moves, which the database serialised, and not by clocks.
+    """
+
+    at: datetime
+    moved_no: int
+
+
+@dataclass(frozen=True)
 class BrakeRecord:
     """The latest word on whether a campaign may buy: its stop, its release, or none of both.
 
-    `event_id` is 0 while there is no word. `since_at` is the latest release: only what failed after it
-    counts. `known` are the coverage signals that the release accepted.
+    `event_id` is 0 while there is no word. `released` is the latest release: only what
+    failed after it counts. `known` are the coverage signals that the release accepted.
     """
 
     event_id: int = 0
@@ -81,7 +92,7 @@ class BrakeRecord:
     by: str = ""
     reason: str = ""
     at: datetime | None = None
-    since_at: datetime | None = None
+    released: Release | None = None
     known: CoverageSignals = field(default_factory=CoverageSignals)
 
     @property

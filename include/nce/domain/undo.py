@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from datetime import datetime
 from enum import Enum
@@ -411,15 +411,6 @@ def may_be_converted_again(undone_at: datetime, confirmed_at: datetime | None) -
     A confirmation that was given before (for the first conversion) says nothing about the second.
     """
     return confirmed_at is not None and confirmed_at > undone_at
-
-
-def confirmed_again(undone: Mapping[str, datetime], confirmed: Mapping[str, datetime]) -> frozenset[str]:
-    """The ids among those undone (with when) that a person decided to convert after that."""
-    return frozenset(
-        legacy_id
-        for legacy_id, undone_at in undone.items()
-        if may_be_converted_again(undone_at, confirmed.get(legacy_id))
-    )
 
 
 def late_case_state(until_at: datetime | None, now_at: datetime) -> CaseState:

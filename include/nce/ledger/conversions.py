@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from include.nce.domain.conversion import Conversion, ConversionState, Overtaken
@@ -15,7 +15,7 @@ from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.privacy import masked
 from include.nce.domain.subscription import lower_guid
-from include.nce.domain.undo import confirmed_again
+from include.nce.domain.undo import may_be_converted_again
 from include.nce.ledger.policy import find_partner
 from include.nce.ledger.tables import (
     ConversionHistoryRow,
@@ -23,7 +23,7 @@ from include.nce.ledger.tables import (
     DecisionRow,
     SubscriptionRow,
 )
-from include.nce.ledger.transactions import Transactions, partner_turn
+from include.nce.ledger.transactions import Transactions, campaign_shared, partner_turn
 
 FACTS = frozenset(
     {
@@ -89,20 +89,27 @@ class Conversions(Transactions):
             raise TypeError(f"a conversion has no facts named {', '.join(sorted(strangers))}")
         reason = masked(reason)
         async with self._transaction() as session:
+            # A release and what fails at the same moment take turns: one of them is the earlier.
+            await campaign_shared(session, seen.campaign)
             row = await session.get_one(ConversionRow, seen.conversion_id, with_for_update=True)
             learnt = {name: value for name, value in facts.items() if getattr(row, name) != value}
             if row.state is state and row.reason == reason and row.plan_id == seen.plan_id and not learnt:
                 return conversion_of(row)
             refuse_unless_as_seen(row, seen)
             seen.refuse_move(state)
-            if row.state is not state:
+            moves = row.state is not state
+            if moves:
                 row.state, row.state_since_at = state, at
                 if row.not_before_at is not None and "not_before_at" not in facts:
                     learnt["not_before_at"] = None
             row.reason = reason
             for name, value in learnt.items():
                 setattr(row, name, value)
-            session.add(history_of(row, learnt, at))
+            entry = history_of(row, learnt, at)
+            session.add(entry)
+            if moves:
+                await session.flush()
+                row.moved_no = entry.history_id
             return conversion_of(row)
 
     async def confirmed_conversions(self, campaign: str, partner: str) -> frozenset[str]:
@@ -146,8 +153,12 @@ class Conversions(Transactions):
                         "check the id, or run the partner first."
                     ]
                 )
+            stands = await session.scalar(
+                select(func.max(ConversionRow.moved_no)).where(ConversionRow.legacy_id == legacy_id)
+            )
             session.add(
                 DecisionRow(
+                    moved_no=stands or 0,
                     campaign=campaign,
                     partner=partner,
                     subscription_id=legacy_id,
@@ -208,21 +219,30 @@ def history_of(row: ConversionRow, facts: Mapping[str, Any], at: datetime) -> Co
 
 async def to_be_converted_again(session: AsyncSession, rows: Iterable[ConversionRow]) -> frozenset[str]:
     """Legacy ids of what was undone and a person decided, after that, to convert again."""
-    undone = {row.legacy_id: row.state_since_at for row in rows if row.state is ConversionState.UNDONE}
+    undone = {row.legacy_id: row for row in rows if row.state is ConversionState.UNDONE}
     if not undone:
         return frozenset()
     query = (
-        select(DecisionRow.subscription_id, DecisionRow.kind, DecisionRow.at)
+        select(DecisionRow)
         .where(DecisionRow.subscription_id.in_(undone))
         .order_by(DecisionRow.subscription_id, DecisionRow.decision_id.desc())
         .distinct(DecisionRow.subscription_id)
     )
-    confirmed = {
-        legacy_id: at
-        for legacy_id, kind, at in await session.execute(query)
-        if kind is DecisionKind.CONFIRM_CONVERSION
-    }
-    return confirmed_again(undone, confirmed)
+    latest = {row.subscription_id: row for row in await session.scalars(query)}
+    return frozenset(
+        legacy_id
+        for legacy_id, row in undone.items()
+        if (decision := latest.get(legacy_id)) is not None
+        and decision.kind is DecisionKind.CONFIRM_CONVERSION
+        and _is_later(decision, row)
+    )
+
+
+def _is_later(decision: DecisionRow, undone: ConversionRow) -> bool:
+    """Whether the person decided when it was undone already."""
+    if decision.moved_no is None:
+        return may_be_converted_again(undone.state_since_at, decision.at)
+    return decision.moved_no >= undone.moved_no
 
 
 def _about(campaign: str, partner: str) -> ColumnElement[bool]:

@@ -588,6 +588,8 @@ class ConversionRow(Table):
     not_before_at: Mapped[datetime | None]
     plan_id: Mapped[int | None] = mapped_column(ForeignKey("plans.plan_id"))
     undoable_until_at: Mapped[datetime | None]
+    moved_no: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """The entry of its history with which it got into its state: the order of moves, whatever clocks say."""
     created_at: Mapped[datetime]
 
 
@@ -653,6 +655,9 @@ class DecisionRow(Table):
     kind: Mapped[DecisionKind]
     decided_by: Mapped[str]
     reason: Mapped[str] = mapped_column(FreeText())
+    moved_no: Mapped[int | None] = mapped_column(BigInteger)
+    """`moved_no` of its conversion when it was decided, 0 for none: what the person could know. None: an
+    entry of an earlier version, whose order only the campaign's clock tells."""
     at: Mapped[datetime]
 
 

@@ -80,6 +80,11 @@ async def campaign_turn(session: AsyncSession, campaign: str) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(lock_key("campaign", campaign))))
 
 
+async def campaign_shared(session: AsyncSession, campaign: str) -> None:
+    """Beside others of its kind, and never beside what takes the campaign's turn."""
+    await session.execute(select(func.pg_advisory_xact_lock_shared(lock_key("campaign", campaign))))
+
+
 async def partner_turn(session: AsyncSession, campaign: str, partner: str) -> None:
     """What is said of a partner (an opt-out, a decision, an approval) and its sends take turns. For many
     partners at once, take the campaign's."""
@@ -91,7 +96,7 @@ async def hold_still(session: AsyncSession, campaign: str, partner: str) -> None
     ends. Sends of other partners go on. Short, because people and other workers wait meanwhile."""
     await session.execute(text(f"SET LOCAL lock_timeout = '{HOLD_STILL_SECONDS}s'"))
     await session.execute(text(f"SET LOCAL statement_timeout = '{HOLD_STILL_SECONDS}s'"))
-    await session.execute(select(func.pg_advisory_xact_lock_shared(lock_key("campaign", campaign))))
+    await campaign_shared(session, campaign)
     await partner_turn(session, campaign, partner)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, any_, case, exists, func, literal, o
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals, Release
 from include.nce.domain.conversion import ConversionState
 from include.nce.domain.decision import DecisionKind
 from include.nce.domain.errors import InputRefused
@@ -30,6 +30,7 @@ from include.nce.ledger.tables import (
     CommandEvent,
     CommandEventRow,
     CommandRow,
+    ConversionHistoryRow,
     ConversionRow,
     DecisionRow,
     OptOutRulingRow,
@@ -58,13 +59,13 @@ class CampaignWaves(Transactions):
             return await _brake_record(session, campaign)
 
     async def attempts(
-        self, campaign: str, *, since_at: datetime | None, unknown_hours: int, now_at: datetime
+        self, campaign: str, *, since: Release | None, unknown_hours: int, now_at: datetime
     ) -> Attempts:
         """How many conversions were tried since then, and how many of them stand as failed, and whose."""
-        failed = _stands_as_failed(since_at, timedelta(hours=unknown_hours), now_at)
+        failed = _stands_as_failed(since, timedelta(hours=unknown_hours), now_at)
         tried: ColumnElement[bool] = ConversionRow.state.in_(_TRIED)
-        if since_at is not None:
-            tried = and_(tried, or_(ConversionRow.state_since_at > since_at, failed))
+        if since is not None:
+            tried = and_(tried, or_(ConversionRow.moved_no > since.moved_no, failed))
         query = (
             select(
                 ConversionRow.partner, func.count().filter(tried), func.count().filter(failed)
@@ -151,27 +152,28 @@ class CampaignWaves(Transactions):
             await session.flush()
             return await _brake_record(session, campaign)
 
-    async def release_campaign(self, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
+    async def release_campaign(
+        self, campaign: str, *, stop: int, by: str, reason: str, at: datetime
+    ) -> BrakeRecord:
         """Let the campaign buy again; what has failed and the signals that stand now count no more.
 
-        Raises InputRefused when it is not stopped.
+        `stop` is the event that is ended. Raises InputRefused when the campaign is not stopped, and when
+        another stop counts by now: its author has not seen that one.
         """
         async with self._transaction() as session:
             await latest_number(session, campaign)
             await in_turn(session, "waves", campaign)
-            if not (await _brake_record(session, campaign)).stopped:
-                raise InputRefused([f"Campaign {campaign} is not stopped: there is nothing to release."])
+            _refuse_another(campaign, await _brake_record(session, campaign), stop)
         # Asked outside the transaction: whoever knows more of coverage than conversions replaces the method.
         signals = await self.coverage_signals(campaign)
         async with self._transaction() as session:
             await campaign_turn(session, campaign)
             await in_turn(session, "waves", campaign)
-            standing = await _brake_record(session, campaign)
-            if standing.stopped:
-                session.add(
-                    _event(campaign, CampaignEvent.RELEASED, by, reason, at, figures=_figures(signals))
-                )
-                await session.flush()
+            _refuse_another(campaign, await _brake_record(session, campaign), stop)
+            moved_no = await session.scalar(select(func.max(ConversionHistoryRow.history_id)))
+            figures = {**_figures(signals), "moved_no": moved_no or 0}
+            session.add(_event(campaign, CampaignEvent.RELEASED, by, reason, at, figures=figures))
+            await session.flush()
             return await _brake_record(session, campaign)
 
     async def ease_brake(self, campaign: str, *, signals: CoverageSignals, at: datetime) -> None:
@@ -287,14 +289,14 @@ class CampaignWaves(Transactions):
             return {name: ends_at for name, ends_at in await session.execute(query) if ends_at is not None}
 
 
-def _stands_as_failed(since_at: datetime | None, unknown: timedelta, now_at: datetime) -> ColumnElement[bool]:
+def _stands_as_failed(since: Release | None, unknown: timedelta, now_at: datetime) -> ColumnElement[bool]:
     """An unknown outcome becomes a failure when its time is over, which may be after the release."""
-    state, since = ConversionRow.state, ConversionRow.state_since_at
+    state, since_at = ConversionRow.state, ConversionRow.state_since_at
     failed: ColumnElement[bool] = state.in_(_FAILED)
-    overdue = and_(state == ConversionState.UNKNOWN, since <= now_at - unknown)
-    if since_at is not None:
-        failed = and_(failed, since > since_at)
-        overdue = and_(overdue, since > since_at - unknown)
+    overdue = and_(state == ConversionState.UNKNOWN, since_at <= now_at - unknown)
+    if since is not None:
+        failed = and_(failed, ConversionRow.moved_no > since.moved_no)
+        overdue = and_(overdue, since_at > since.at - unknown)
     return or_(failed, overdue)
 
 
@@ -326,12 +328,23 @@ async def _brake_record(session: AsyncSession, campaign: str) -> BrakeRecord:
         by=word.by if word else "",
         reason=word.reason if word else "",
         at=word.at if word else None,
-        since_at=released.at if released else None,
+        released=None if released is None else Release(released.at, await _moved_until(session, released)),
         known=CoverageSignals(
             int(accepted.figures.get("zero", 0)) if accepted else 0,
             int(accepted.figures.get("double", 0)) if accepted else 0,
         ),
     )
+
+
+async def _moved_until(session: AsyncSession, released: CampaignEventRow) -> int:
+    """The last move before it; of a release by an earlier version, the last that was recorded before it."""
+    noted = released.figures.get("moved_no")
+    if noted is not None:
+        return int(noted)
+    query = select(func.max(ConversionHistoryRow.history_id)).where(
+        ConversionHistoryRow.recorded_at <= released.recorded_at
+    )
+    return await session.scalar(query) or 0
 
 
 async def _coverage_known(session: AsyncSession, campaign: str) -> CoverageSignals:
@@ -379,6 +392,13 @@ async def _progress(session: AsyncSession, campaign: str) -> Mapping[str, Progre
         .group_by(ConversionRow.partner)
     )
     return {partner: Progress(*counts) for partner, *counts in await session.execute(query)}
+
+
+def _refuse_another(campaign: str, standing: BrakeRecord, stop: int) -> None:
+    if not standing.stopped:
+        raise InputRefused([f"Campaign {campaign} is not stopped: there is nothing to release."])
+    if standing.event_id != stop:
+        raise InputRefused([f"Stop {stop} is not the one that counts any more. {standing.sentence}"])
 
 
 def _admission(campaign: str, partner: str) -> Any:

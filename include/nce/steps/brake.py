@@ -103,7 +103,7 @@ async def read_figures(
 ) -> tuple[Figures, tuple[str, ...]]:
     """What the brake looks at, and the partners whose conversions stand as failed."""
     attempts = await ledger.attempts(
-        campaign.campaign, since_at=record.since_at, unknown_hours=policy.unknown_hours, now_at=now_at
+        campaign.campaign, since=record.released, unknown_hours=policy.unknown_hours, now_at=now_at
     )
     signals = await ledger.coverage_signals(campaign.campaign)
     return Figures(attempts.tried, attempts.failed, signals.zero, signals.double), attempts.partners

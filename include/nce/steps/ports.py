@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from include.nce.domain.approval import Approval, PlanOnRecord
-from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals
+from include.nce.domain.brake import Attempts, BrakeRecord, CoverageSignals, Release
 from include.nce.domain.campaign import Campaign
 from include.nce.domain.cancellation import SuspensionPermit
 from include.nce.domain.classification import SubscriptionClass, Verdict
@@ -143,10 +143,10 @@ class WaveLedger(Protocol):
         ...
 
     async def attempts(
-        self, campaign: str, *, since_at: datetime | None, unknown_hours: int, now_at: datetime
+        self, campaign: str, *, since: Release | None, unknown_hours: int, now_at: datetime
     ) -> Attempts:
         """Failed: in a state of failure, or without a known outcome for `unknown_hours`, since after
-        `since_at`."""
+        that release."""
         ...
 
     async def in_flight(self, campaign: str, *, besides: Collection[int] = ()) -> int:
@@ -174,8 +174,11 @@ class WaveLedger(Protocol):
         """Stop it; a stopped one stays as it is. `unless_after`: only while that event is the latest."""
         ...
 
-    async def release_campaign(self, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
-        """Let it buy again, accepting today's coverage signals. Refuses one that is not stopped."""
+    async def release_campaign(
+        self, campaign: str, *, stop: int, by: str, reason: str, at: datetime
+    ) -> BrakeRecord:
+        """Let it buy again, accepting today's coverage signals. Refuses one that is not stopped, and another
+        stop than the one that is named."""
         ...
 
     async def ease_brake(self, campaign: str, *, signals: CoverageSignals, at: datetime) -> None:

@@ -223,9 +223,12 @@ async def decide(ledger: Ledger, kind: DecisionKind, at: datetime) -> None:
 
 
 async def test_what_was_undone_starts_afresh_only_after_a_later_decision(ledger):
-    lines = await converted(ledger, S.UNDONE)
+    lines = await converted(ledger)
     number = lines[guid("one")].conversion_id
-    await decide(ledger, DecisionKind.CONFIRM_CONVERSION, AT)
+    ahead = LATER + timedelta(days=1)
+    await decide(ledger, DecisionKind.CONFIRM_CONVERSION, ahead)  # by a clock that is ahead
+    for line in lines.values():
+        await bring(ledger, line, S.UNDONE, at=LATER)
     await planned(ledger, due("one"))
     assert (await ledger.conversion(number)).state is S.UNDONE
 

@@ -30,7 +30,7 @@ from tests.integration.ledger.scene import (
     subscription,
 )
 from tests.support.fake_ledger import FakeLedger
-from tests.support.scene import bring
+from tests.support.scene import bring, released
 
 S = ConversionState
 
@@ -69,16 +69,18 @@ async def stop(ledger: Any, **changes: Any) -> Any:
 
 async def test_a_campaign_without_a_word_buys(ledger):
     record = await ledger.brake_record(CAMPAIGN)
-    assert (record.event_id, record.stopped, record.sentence, record.since_at) == (0, False, "", None)
+    assert (record.event_id, record.stopped, record.sentence, record.released) == (0, False, "", None)
 
 
 async def test_the_latest_word_counts(ledger):
     stopped = await stop(ledger)
-    released = await ledger.release_campaign(CAMPAIGN, by="bruno", reason="out", at=LATER)
+    record = await released(ledger, CAMPAIGN, by="bruno", reason="out", at=LATER)
     again = await stop(ledger, reason="again", at=LATER)
-    assert [r.stopped for r in (stopped, released, again)] == [True, False, True]
-    assert (released.by, released.reason, released.at, released.since_at) == ("bruno", "out", LATER, LATER)
-    assert (again.reason, again.since_at) == ("again", LATER)
+    assert [r.stopped for r in (stopped, record, again)] == [True, False, True]
+    assert (record.by, record.reason, record.at, record.released) == ("bruno", "out", LATER, again.released)
+    assert again.reason == "again"
+    assert again.released is not None
+    assert again.released.at == LATER
     assert await ledger.brake_record(CAMPAIGN) == again
 
 
@@ -98,14 +100,14 @@ async def test_a_stopped_campaign_keeps_its_first_reason(ledger):
 
 async def test_figures_that_were_read_before_a_release_stop_nothing(ledger):
     read = (await stop(ledger)).event_id
-    await ledger.release_campaign(CAMPAIGN, by="bruno", reason="out", at=LATER)
+    await released(ledger, CAMPAIGN, by="bruno", reason="out", at=LATER)
     assert not (await stop(ledger, unless_after=read)).stopped
     assert (await stop(ledger, unless_after=(await ledger.brake_record(CAMPAIGN)).event_id)).stopped
 
 
 async def test_what_is_not_stopped_cannot_be_released(ledger):
     with pytest.raises(InputRefused, match="nothing to release"):
-        await ledger.release_campaign(CAMPAIGN, by="bruno", reason="out", at=LATER)
+        await released(ledger, CAMPAIGN, by="bruno", reason="out", at=LATER)
 
 
 async def test_one_campaigns_stop_is_not_anothers(ledger):
@@ -121,14 +123,16 @@ async def test_only_what_was_sent_counts_as_tried(ledger):
     assert await tried(ledger, now=2) == Attempts(6, 3, ("rossi",))
 
 
-async def tried(ledger: Any, *, now: float, since: float | None = None) -> Attempts:
-    found: Attempts = await ledger.attempts(
-        CAMPAIGN,
-        since_at=None if since is None else after(since),
-        unknown_hours=6,
-        now_at=after(now),
-    )
+async def tried(ledger: Any, *, now: float) -> Attempts:
+    """Since the latest release."""
+    since = (await ledger.brake_record(CAMPAIGN)).released
+    found: Attempts = await ledger.attempts(CAMPAIGN, since=since, unknown_hours=6, now_at=after(now))
     return found
+
+
+async def stopped_and_released(ledger: Any, hours: float) -> None:
+    await stop(ledger, at=after(hours))
+    await released(ledger, CAMPAIGN, by="bruno", reason="out", at=after(hours))
 
 
 async def test_an_unknown_outcome_fails_when_its_time_is_over(ledger):
@@ -137,16 +141,43 @@ async def test_an_unknown_outcome_fails_when_its_time_is_over(ledger):
 
 
 async def test_only_what_happened_after_the_release_is_counted(ledger):
-    await conversions(ledger, (S.FAILED, 1), (S.CONVERTED, 2), (S.FAILED, 4), (S.CONVERTED, 5))
-    assert await tried(ledger, now=9, since=3) == Attempts(2, 1, ("rossi",))
-    assert await tried(ledger, now=9, since=5) == Attempts(0, 0, ())
+    await conversions(ledger, (S.FAILED, 1), (S.CONVERTED, 2))
+    await stopped_and_released(ledger, 3)
+    assert await tried(ledger, now=9) == Attempts(0, 0, ())
+    await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
+    await conversions(ledger, (S.FAILED, 4), (S.CONVERTED, 5), run_id="verdis")
+    assert await tried(ledger, now=9) == Attempts(2, 1, ("verdi",))
+    await stopped_and_released(ledger, 5)
+    assert await tried(ledger, now=9) == Attempts(0, 0, ())
+
+
+@pytest.mark.parametrize("skew", [-1, 1])
+async def test_clocks_that_differ_by_an_hour_hide_no_failure_and_bring_none_back(ledger, skew):
+    """What came first is what the database had first: one machine is an hour ahead, or behind."""
+    await conversions(ledger, (S.FAILED, 2 - skew))
+    await stopped_and_released(ledger, 2)
+    assert (await tried(ledger, now=9)).failed == 0
+    await ledger.open_run("verdis", CAMPAIGN, "verdi", "apply", at=AT)
+    await conversions(ledger, (S.FAILED, 2 + skew), run_id="verdis")
+    assert (await tried(ledger, now=9)).failed == 1
+
+
+async def test_a_release_ends_no_stop_that_its_author_has_not_seen(ledger):
+    seen = (await stop(ledger)).event_id
+    await released(ledger, CAMPAIGN, by="bruno", reason="out", at=LATER)
+    standing = await stop(ledger, reason="prices are wrong", at=LATER)
+    with pytest.raises(InputRefused, match=r"is not the one that counts any more.*prices are wrong"):
+        await ledger.release_campaign(CAMPAIGN, stop=seen, by="bruno", reason="out", at=LATER)
+    assert await ledger.brake_record(CAMPAIGN) == standing
 
 
 async def test_an_outcome_that_is_still_unknown_after_the_release_counts_when_its_time_is_over(ledger):
     await conversions(ledger, (S.UNKNOWN, 1))
-    assert await tried(ledger, now=6, since=3) == Attempts(0, 0, ())
-    assert await tried(ledger, now=8, since=3) == Attempts(1, 1, ("rossi",))
-    assert await tried(ledger, now=9, since=8) == Attempts(0, 0, ())
+    await stopped_and_released(ledger, 3)
+    assert await tried(ledger, now=6) == Attempts(0, 0, ())
+    assert await tried(ledger, now=8) == Attempts(1, 1, ("rossi",))
+    await stopped_and_released(ledger, 8)
+    assert await tried(ledger, now=9) == Attempts(0, 0, ())
 
 
 async def test_a_stranded_conversion_is_a_signal_on_one_of_two_sides(ledger):
@@ -158,12 +189,12 @@ async def test_a_stranded_conversion_is_a_signal_on_one_of_two_sides(ledger):
 async def test_a_release_accepts_the_signals_that_stand_and_no_more(ledger):
     await conversions(ledger, (S.STRANDED, 1))
     await stop(ledger)
-    released = await ledger.release_campaign(CAMPAIGN, by="bruno", reason="known", at=LATER)
-    assert released.known == CoverageSignals(zero=1, double=0)
+    record = await released(ledger, CAMPAIGN, by="bruno", reason="known", at=LATER)
+    assert record.known == CoverageSignals(zero=1, double=0)
 
     await ledger.ease_brake(CAMPAIGN, signals=CoverageSignals(0, 3), at=LATER)
     assert (await ledger.brake_record(CAMPAIGN)).known == CoverageSignals(0, 0)
-    assert (await ledger.brake_record(CAMPAIGN)).event_id == released.event_id
+    assert (await ledger.brake_record(CAMPAIGN)).event_id == record.event_id
 
 
 async def test_a_wave_that_has_begun_is_on_record_with_its_partners(ledger):
@@ -269,7 +300,7 @@ async def test_the_story_of_a_partner_tells_its_wave_and_every_stop(postgres_led
     await postgres_ledger.begin_wave(CAMPAIGN, Wave(1, ("rossi",)), at=AT)
     await postgres_ledger.go_ahead(CAMPAIGN, "verdi", "It ends soon.", at=after(1))
     await stop(postgres_ledger, partners=["verdi"], figures={"tried": 3, "failed": 3}, at=after(2))
-    await postgres_ledger.release_campaign(CAMPAIGN, by="bruno", reason="out", at=after(3))
+    await released(postgres_ledger, CAMPAIGN, by="bruno", reason="out", at=after(3))
 
     told = {
         partner: [

@@ -30,6 +30,7 @@ from include.nce.steps.start_partners import order_starts
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
 from tests.support.required_actions import RequiredActions
+from tests.support.scene import released
 
 
 class Instance:
@@ -210,7 +211,7 @@ def test_a_batch_that_is_stopped_in_the_middle_waits_and_finishes_what_it_has_bo
     assert world.state(1) is ConversionState.CONVERTED
     assert world.state(2) is ConversionState.PLANNED
 
-    composition.run(world.records.release_campaign(CAMPAIGN, by="anna", reason="out", at=world.clock.now_at))
+    composition.run(released(world.records, CAMPAIGN, by="anna", reason="out", at=world.clock.now_at))
     world.microsoft.check_out = type(world.microsoft).check_out.__get__(world.microsoft)  # type: ignore[method-assign]
     task.execute_complete(context, {"buy": True})
     assert world.state(2) is ConversionState.ACCEPTED

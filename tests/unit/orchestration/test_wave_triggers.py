@@ -18,6 +18,7 @@ from include.nce.orchestration.composition import Product
 from include.nce.orchestration.triggers import CoverageTrigger, StandstillTrigger, WaveTrigger
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, at, campaign, legacy, partner
 from tests.support.one_partner import RUN, OnePartner
+from tests.support.scene import released
 
 ROSSI = partner().partner
 FAR = at("2022-07-25 00:00")
@@ -81,7 +82,7 @@ async def stop(world: OnePartner) -> None:
 
 
 async def release(world: OnePartner) -> None:
-    await world.records.release_campaign(CAMPAIGN, by="anna", reason="out", at=world.clock.now_at)
+    await released(world.records, CAMPAIGN, by="anna", reason="out", at=world.clock.now_at)
 
 
 async def test_without_waves_the_gate_opens_at_once(world: OnePartner) -> None:

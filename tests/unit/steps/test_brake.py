@@ -14,6 +14,7 @@ from include.nce.steps.buy_nce import BatchReport
 from tests.support.examples import CAMPAIGN, IDENTITY, OTHER_CUSTOMER, campaign, legacy, partner
 from tests.support.fake_partner_center import lost, refusal
 from tests.support.one_partner import OnePartner
+from tests.support.scene import released
 
 S = ConversionState
 WRITE = {Route.MIGRATE: "create_migration", Route.PURCHASE: "check_out"}
@@ -33,7 +34,7 @@ async def stop(world: OnePartner, reason: str = "the desk is on fire") -> None:
 
 async def release(world: OnePartner) -> None:
     world.clock.advance(minutes=1)
-    await world.records.release_campaign(CAMPAIGN, by="anna", reason="it is out", at=world.clock.now_at)
+    await released(world.records, CAMPAIGN, by="anna", reason="it is out", at=world.clock.now_at)
 
 
 async def begun(world: OnePartner, *holdings: Any, **options: Any) -> None:

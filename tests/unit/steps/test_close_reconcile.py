@@ -15,6 +15,7 @@ from include.nce.steps.list_partners import Page, list_partners, partners_of
 from tests.support.examples import CAMPAIGN, CUSTOMER, at, campaign, legacy_id, partner
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_ledger import FakeLedger
+from tests.support.scene import released
 
 RUN = f"{CAMPAIGN}__reconcile__1"
 K, G = FindingKind, CoverageGap
@@ -85,7 +86,7 @@ async def test_a_campaign_with_a_brake_is_stopped_by_what_was_found(clock: FakeC
     assert (await ledger.brake_record(CAMPAIGN)).stopped
     assert "The campaign was stopped by its brake" in done.sentence
 
-    await ledger.release_campaign(CAMPAIGN, by="anna", reason="known", at=clock.now_at)
+    await released(ledger, CAMPAIGN, by="anna", reason="known", at=clock.now_at)
     assert "stopped" not in (await close(ledger, clock)).sentence
     assert not (await ledger.brake_record(CAMPAIGN)).stopped
 

@@ -28,8 +28,11 @@ class CampaignBrake(Protocol):
         """Stop it; a stopped one stays as it is."""
         ...
 
-    async def release_campaign(self, campaign: str, *, by: str, reason: str, at: datetime) -> BrakeRecord:
-        """Let it buy again, accepting today's coverage signals. Refuses one that is not stopped."""
+    async def release_campaign(
+        self, campaign: str, *, stop: int, by: str, reason: str, at: datetime
+    ) -> BrakeRecord:
+        """Let it buy again, accepting today's coverage signals. Refuses one that is not stopped, and another
+        stop than the one that is named."""
         ...
 
 
@@ -44,8 +47,19 @@ async def stop_campaign(
 
 
 async def release_campaign(
-    campaign: str, reason: str, *, by: Author, ledger: CampaignBrake, clock: Clock
+    campaign: str,
+    reason: str,
+    *,
+    by: Author,
+    ledger: CampaignBrake,
+    clock: Clock,
+    stop: int | None = None,
 ) -> BrakeRecord:
-    """Let it buy again. Raises `InputRefused` without a reason, and where it is not stopped."""
+    """Let it buy again. `stop` is the one that its author has looked at; None: the one that counts now.
+
+    Raises `InputRefused` without a reason, where it is not stopped, and where another stop counts by then.
+    """
     reason = given_reason(reason)
-    return await ledger.release_campaign(campaign, by=by.name, reason=reason, at=await clock.now())
+    if stop is None:
+        stop = (await ledger.brake_record(campaign)).event_id
+    return await ledger.release_campaign(campaign, stop=stop, by=by.name, reason=reason, at=await clock.now())
