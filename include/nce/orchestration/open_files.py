@@ -2,6 +2,7 @@
 
 Docker and many systems begin with a soft limit of 1,024: a triggerer dies at the file after the last one,
 and again after each restart, while nothing turns red. A process may raise its soft limit up to the hard one.
+Responsible for how many files so many waits need. Each triggerer asks for them in `triggerer_start`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from include.nce.domain.errors import InputRefused
 from include.nce.domain.partner import Partner
 from include.nce.domain.run import Run
 from include.nce.orchestration.composition import Product, product
-from include.nce.orchestration.open_files import make_room
 from include.nce.orchestration.patience import OUT_OF_REACH, NotSetUp
 from include.nce.steps.wait_for_wave import WaveLook, wait_for_wave
 
@@ -156,12 +155,6 @@ class Pulse:
         return known[1]
 
 
-def _waits_at_once() -> int:
-    from airflow.sdk import conf
-
-    return conf.getint("triggerer", "capacity", fallback=1000)
-
-
 @dataclass
 class _Open:
     pulse: Pulse
@@ -183,7 +176,6 @@ async def pulse() -> AsyncIterator[Pulse]:
         if loop not in _open:
             stack = AsyncExitStack()
             try:
-                make_room(_waits_at_once())
                 world = await stack.enter_async_context(product(pool_size=POOL_SIZE))
             except InputRefused as refused:
                 raise NotSetUp(refused) from None

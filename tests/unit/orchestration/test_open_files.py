@@ -1,4 +1,4 @@
-"""A triggerer gets the open files that its waits need, or says why it cannot."""
+"""A process gets the open files that so many waits need, or says why it cannot."""
 
 from __future__ import annotations
 
