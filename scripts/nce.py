@@ -21,7 +21,9 @@ IN_AIRFLOW = "check-connection"
 """The one command that reads Airflow's connections itself."""
 
 
-def surroundings(installation: Installation, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def surroundings(
+    installation: Installation, environment: Mapping[str, str] = os.environ, *, command: str = ""
+) -> dict[str, str]:
     """The variables to add for `installation`'s stack; none when it was never set up or is not meant."""
     ledger = ledger_address(installation)
     named = environment.get(LEDGER_VARIABLE)
@@ -34,7 +36,13 @@ def surroundings(installation: Installation, environment: Mapping[str, str] = os
         "NCE_AIRFLOW_PASSWORD": installation.secrets.passwords[AIRFLOW_USER],
         "NCE_SIMULATOR_URL": installation.simulator_url,
     }
-    return {name: value for name, value in ours.items() if not environment.get(name)}
+    missing = {name: value for name, value in ours.items() if not environment.get(name)}
+    if command != IN_AIRFLOW:
+        return missing
+    # Imported here, because it costs time that the other commands do not need.
+    from scripts.stack.stack import Stack
+
+    return Stack(installation).environment() | missing
 
 
 def ledger_address(installation: Installation) -> str | None:
@@ -64,13 +72,8 @@ def _place(address: str) -> str:
 def main() -> None:
     """Run the command line; ends the process."""
     try:
-        installation = Installation.from_environment()
-        ours = surroundings(installation)
-        if ours and sys.argv[1:2] == [IN_AIRFLOW]:
-            from scripts.stack.stack import Stack
-
-            ours = Stack(installation).environment() | ours
-        os.environ.update(ours)
+        command = "".join(sys.argv[1:2])
+        os.environ.update(surroundings(Installation.from_environment(), command=command))
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

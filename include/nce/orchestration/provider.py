@@ -1,8 +1,7 @@
 """What this project adds to Airflow's list of providers: the connection type `partner_center` and its form.
 
 Airflow finds `get_provider_info` by the entry point of the installed project, and calls it in each of its
-processes: nothing is imported here. The form is read as data (`conn-fields`), the hook by
-`nce check-connection`.
+processes: nothing is imported here. The form is read as data (`conn-fields`); the hook only names the type.
 """
 
 from __future__ import annotations

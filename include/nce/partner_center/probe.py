@@ -14,7 +14,7 @@ from include.nce.partner_center.transport import Call, Transport
 
 SIGN_IN_TIMEOUT_SECONDS = 15.0
 ANSWER_TIMEOUT_SECONDS = 20.0
-"""Somebody sits before a button."""
+"""A person waits at a terminal."""
 
 _QUESTIONS = {
     TokenKind.APP: Call("list customers", "GET", "/v1/customers", query={"size": 1}),

@@ -47,6 +47,18 @@ def test_an_environment_that_names_the_stacks_own_ledger_is_completed(installati
     assert "AIRFLOW_CONN_NCE_LEDGER" not in added
 
 
+def test_the_check_of_the_connection_finds_the_stacks_airflow_too(installation: Installation) -> None:
+    added = surroundings(installation, {}, command="check-connection")
+    assert added["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].endswith("@127.0.0.1:54321/nce_airflow")
+    assert added["AIRFLOW__CORE__FERNET_KEY"] == installation.secrets.fernet_key
+    assert added["NCE_AIRFLOW_URL"] == "http://127.0.0.1:18080"
+
+
+def test_the_check_of_another_installations_connection_is_left_alone(installation: Installation) -> None:
+    named = {"AIRFLOW_CONN_NCE_LEDGER": "postgres://db.example/nce_ledger"}
+    assert surroundings(installation, named, command="check-connection") == {}
+
+
 def test_a_named_database_server_holds_the_ledger(tmp_path: Path, installation: Installation) -> None:
     elsewhere = Installation(
         checkout=tmp_path, database_prefix="mine", database_server="postgresql://u:p@db.example:5432/postgres"

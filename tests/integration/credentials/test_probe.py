@@ -1,4 +1,4 @@
-"""The test button: one sentence for each way in which a connection works or does not."""
+"""The check of the connection: one sentence for each way in which a connection works or does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk._shared.secrets_masker import SecretsMasker
 
 from include.nce.orchestration import composition
-from include.nce.orchestration.partner_center_hook import PartnerCenterHook
+from include.nce.orchestration.connection_check import check_connection
 from include.nce.partner_center import auth
 from include.nce.partner_center.auth import InMemoryCredentials
 from include.nce.partner_center.connection import PartnerCenterConnection
@@ -124,35 +124,35 @@ async def test_without_a_place_to_keep_it_the_refresh_token_is_not_spent(sign_in
     assert service.statuses("get_token_v2") == {"200": 1}
 
 
-def test_the_button_keeps_the_token_that_it_was_given(airflow_connections: SignInService) -> None:
+async def test_the_check_keeps_the_token_that_it_was_given(airflow_connections: SignInService) -> None:
     for _ in range(2):
-        works, sentence = PartnerCenterHook().test_connection()
-        assert works, sentence
+        found = await check_connection()
+        assert found.works, found.sentence
     assert airflow_connections.statuses("get_token_v2") == {"200": 4}
 
 
-def test_the_button_signs_in_anew_whatever_is_kept(
+async def test_the_check_signs_in_anew_whatever_is_kept(
     airflow_connections: SignInService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert PartnerCenterHook().test_connection()[0]
+    assert (await check_connection()).works
     changed = json.loads(os.environ["AIRFLOW_CONN_PARTNER_CENTER"]) | {"password": "wrong"}
     monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER", json.dumps(changed))
-    works, sentence = PartnerCenterHook().test_connection()
-    assert not works
-    assert "the client secret is wrong" in sentence
+    found = await check_connection()
+    assert not found.works
+    assert "the client secret is wrong" in found.sentence
 
 
-def test_without_a_ledger_the_button_says_so(
+async def test_without_a_ledger_the_check_says_so(
     airflow_connections: SignInService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_NCE_LEDGER", "postgres://nce:pw@127.0.0.1:9/none")
-    works, sentence = PartnerCenterHook().test_connection()
-    assert not works
-    assert "App-only works" in sentence
-    assert "connection 'nce_ledger'" in sentence
+    found = await check_connection()
+    assert not found.works
+    assert "App-only works" in found.sentence
+    assert "connection 'nce_ledger'" in found.sentence
 
 
-def test_no_log_of_a_sign_in_holds_a_secret(
+async def test_no_log_of_a_sign_in_holds_a_secret(
     airflow_connections: SignInService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[str] = []
@@ -160,13 +160,13 @@ def test_no_log_of_a_sign_in_holds_a_secret(
     async def note(secret: str) -> None:
         given.append(secret)
 
-    monkeypatch.setattr("include.nce.orchestration.partner_center_hook.mask", note)
+    monkeypatch.setattr("include.nce.orchestration.connection_check.mask", note)
     caplog.set_level(logging.DEBUG)
-    works, sentence = PartnerCenterHook().test_connection()
-    assert works, sentence
+    found = await check_connection()
+    assert found.works, found.sentence
     assert "signed in to Partner Center as app and user" in caplog.text
     assert len(given) == 4
-    assert [secret for secret in [*given, SECRET] if secret in caplog.text + sentence] == []
+    assert [secret for secret in [*given, SECRET] if secret in caplog.text + found.sentence] == []
 
 
 async def test_airflows_masker_hides_a_token_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from airflow.api_fastapi.core_api.datamodels.connections import ConnectionRespon
 from airflow.models.connection import Connection
 from airflow.providers_manager import ProvidersManager
 
-from include.nce.orchestration.partner_center_hook import PartnerCenterHook
 from include.nce.orchestration.provider import CONNECTION_TYPE, get_provider_info
 from include.nce.partner_center.connection import PartnerCenterConnection
 
@@ -41,7 +40,7 @@ def test_airflow_lists_the_connection_type_of_the_installed_project() -> None:
     assert CONNECTION_TYPE in hooks, "the project is not installed; run scripts/venv requirements-dev.txt"
     hook = hooks[CONNECTION_TYPE]
     assert hook is not None
-    assert (hook.package_name, hook.connection_testable) == ("nce-migration", True)
+    assert hook.package_name == "nce-migration"
 
 
 def test_the_form_has_a_field_for_everything_and_hides_what_is_not_used() -> None:
@@ -110,11 +109,8 @@ def test_reading_the_form_imports_nothing() -> None:
     )
 
 
-def test_a_connection_with_faults_is_told_without_asking_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_PARTNER_CENTER", '{"conn_type": "partner_center", "login": "client-id"}')
-    works, sentence = PartnerCenterHook().test_connection()
-    assert not works
-    assert sentence == (
-        "Connection 'partner_center': password is empty; enter the client secret of the app registration. "
-        "Connection 'partner_center': extra field 'tenant_id' is empty; enter the provider's own tenant id."
-    )
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
+def test_airflow_offers_no_test_button_for_it() -> None:
+    hook = ProvidersManager().hooks[CONNECTION_TYPE]
+    assert hook is not None
+    assert not hook.connection_testable
