@@ -11,7 +11,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from include.nce.orchestration.open_files import SPARE
-from scripts.stack.airflow_settings import LARGEST_ROSTER, settings
+from scripts.stack.airflow_settings import LARGEST_ROSTER, TASKS_AT_ONCE, WAITS_AT_ONCE, settings
 from scripts.stack.installation import Installation
 
 COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yaml"
@@ -29,10 +29,11 @@ def compose() -> dict[str, Any]:
     return yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
 
 
-def default(text: str) -> str:
-    """What Compose puts in when the variables are not set."""
-    while (shorter := re.sub(r"\$\{\w+:-([^${}]*)\}", r"\1", text)) != text:
-        text = shorter
+def interpolated(text: str, **variables: str) -> str:
+    """What Compose makes of it: a variable, or its default when it is not set."""
+    variable = re.compile(r"\$\{(\w+):-([^${}]*)\}")
+    while (inner := variable.sub(lambda found: variables.get(found[1]) or found[2], text)) != text:
+        text = inner
     return text
 
 
@@ -48,9 +49,18 @@ def test_nobody_can_have_a_connections_secrets_sent_elsewhere(stack, compose) ->
     assert not [name for name in compose["x-airflow"]["environment"] if "TEST_CONNECTION" in name]
 
 
-def test_no_more_is_handed_out_than_the_workers_can_take(compose) -> None:
-    places = default(compose["x-worker"]["command"][-1])
-    assert default(compose["x-airflow"]["environment"]["AIRFLOW__CORE__PARALLELISM"]) == places
+def test_no_more_is_handed_out_than_the_workers_can_take(stack, compose) -> None:
+    assert stack["core", "executor"] == "LocalExecutor"  # whose workers are as many as `parallelism`
+    assert int(stack["core", "parallelism"]) == TASKS_AT_ONCE
+    places = compose["x-worker"]["command"][-1]
+    handed_out = compose["x-airflow"]["environment"]["AIRFLOW__CORE__PARALLELISM"]
+    for said in ({}, {"NCE_WORKER_CONCURRENCY": "8"}):
+        assert interpolated(handed_out, **said) == interpolated(places, **said)
+
+
+def test_with_several_workers_their_places_together_are_named(compose) -> None:
+    handed_out = compose["x-airflow"]["environment"]["AIRFLOW__CORE__PARALLELISM"]
+    assert interpolated(handed_out, NCE_WORKER_CONCURRENCY="8", NCE_TASKS_AT_ONCE="24") == "24"
 
 
 def test_a_task_outlasts_hours_in_the_queue(stack, compose) -> None:
@@ -59,7 +69,8 @@ def test_a_task_outlasts_hours_in_the_queue(stack, compose) -> None:
     assert int(containers["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) >= 2 * HOUR
 
 
-def test_a_triggerer_has_room_for_the_log_of_each_wait(compose) -> None:
+def test_a_triggerer_has_room_for_the_log_of_each_wait(stack, compose) -> None:
+    assert int(stack["triggerer", "capacity"]) == WAITS_AT_ONCE  # for which `up` makes room
     waits = int(compose["x-airflow"]["environment"]["AIRFLOW__TRIGGERER__CAPACITY"])
     triggerers = [
         name for name, service in compose["services"].items() if "triggerer" in service.get("command", [])

@@ -371,6 +371,7 @@ class EnrolPartners(_Step):
 
     async def work(self, context: Context) -> list[int]:
         from include.nce.orchestration.composition import product
+        from include.nce.orchestration.map_length import refuse_more_than_airflow_maps
         from include.nce.orchestration.params import CampaignConf
         from include.nce.orchestration.roster import read_roster
         from include.nce.orchestration.starts import state_of
@@ -388,7 +389,7 @@ class EnrolPartners(_Step):
                 partner_center=world.partner_center,
                 ledger=world.ledger,
             )
-            _refuse_more_than_airflow_maps(len(enrolled.partners))
+            refuse_more_than_airflow_maps(len(enrolled.partners))
             starts = await order_starts(
                 context["run_id"],
                 conf.campaign,
@@ -405,18 +406,3 @@ class EnrolPartners(_Step):
         if enrolled.not_linked:
             self.log.warning("In the roster but not linked to us: %s.", ", ".join(enrolled.not_linked))
         return list(range(len(starts.orders)))
-
-
-def _refuse_more_than_airflow_maps(partners: int) -> None:
-    """Airflow would answer with a raw server error, after everybody is enrolled and nobody started."""
-    from airflow.sdk import conf
-
-    most = conf.getint("core", "max_map_length", fallback=1024)
-    if partners > most:
-        raise InputRefused(
-            [
-                f"{partners} partners are to be started, and this Airflow starts at most {most} at once: an "
-                "administrator raises [core] max_map_length, or start them in parts, with *Only these "
-                "partners*."
-            ]
-        )
