@@ -135,7 +135,7 @@ class Airflow:
 
 @dataclass(frozen=True)
 class Programs:
-    """The tasks of a DAG that take a process: in a run as it begins, done, and to do in the runs there are."""
+    """The tasks of a DAG that take a process: in a run as it begins, done, to do in the runs there are."""
 
     a_run: int = 0
     done: int = 0
