@@ -22,7 +22,7 @@ reset: ## stop the rehearsal and delete its data
 	@.venv/bin/python -m scripts.stack reset
 
 test: ## run all tests, on two cores
-	@scripts/test -n 2 --no-loadscope-reorder
+	@scripts/test -n 3 --no-loadscope-reorder
 
 test-pythons: ## run all tests but the real Airflow under each Python that is promised and on this machine
 	@scripts/test-pythons

@@ -31,17 +31,25 @@ pytest_plugins = ["tests.support.database"]
 
 BEHIND = 10
 REAL_AIRFLOW = ("tests/e2e/", "tests/safety/test_crash_points.py")
+LONGEST = "tests/e2e/test_campaign.py"
+REAL_TIME = "tests/integration/budget/test_four_processes.py"
 
 
-class OneAirflowAtATime(LoadScopeScheduling):
-    """Side by side (`-n 2`) one worker has every real Airflow, and the tests of a file stay together."""
+class TwoAirflowsAtATime(LoadScopeScheduling):
+    """Side by side (`-n 3`) the tests of a file stay together, and those in a real Airflow make two queues.
+
+    An Airflow mostly waits: two leave the other tests enough of two cores.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "airflow" if nodeid.startswith(REAL_AIRFLOW) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        if not file.startswith(REAL_AIRFLOW):
+            return file
+        return "one Airflow" if file == LONGEST else "another Airflow"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneAirflowAtATime:
-    return OneAirflowAtATime(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoAirflowsAtATime:
+    return TwoAirflowsAtATime(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,4 +61,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(REAL_AIRFLOW))
+    first = [*REAL_AIRFLOW, REAL_TIME]
+    items.sort(key=lambda item: next((n for n, path in enumerate(first) if item.nodeid.startswith(path)), 9))

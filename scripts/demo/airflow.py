@@ -1,7 +1,8 @@
 """Airflow as the rehearsal sees it: start the campaign, ask how it goes.
 
-Starts through the REST API, as an operator's script would. How much is at work is counted in the metadata
-database: once a second, for thousands of task instances, that is one cheap query instead of many pages.
+Starts through the REST API, as an operator's script would. What is at work, done and to do is counted in the
+metadata database: once a second, for thousands of task instances, that is one cheap query instead of many
+pages.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from scripts.stack.errors import NotAnswering, StackError
 
 KNOWN_SECONDS = 120
 CAMPAIGN_DAG = "nce_campaign"
+PARTNER_DAG = "nce_partner_migration"
 UNDO_DAG = "nce_undo"
 PLAN, UNDO = "approve_plan", "approve_undo"
 """The tasks that wait for somebody at the desk."""
 OUR_DAGS = "nce\\_%"
 AT_WORK = ("scheduled", "queued", "running", "up_for_retry", "restarting")
+RAN = ("success", "failed")
+OVER = (*RAN, "skipped", "upstream_failed", "removed")
 
 _BUSY = """
 select exists (
@@ -36,6 +40,21 @@ _ASKS = """
 select array_agg(run_id order by run_id) from task_instance
 where task_id = %s and state = 'awaiting_input' and dag_id like %s
     and updated_at < now() - interval '6 seconds'
+"""
+# What the scheduler knows of each DAG says which of its tasks begin in the triggerer and so take no process.
+_PROGRAMS = """
+with task as (
+    select dag_id, each -> '__var' ->> 'task_id' as task_id
+    from (
+        select distinct on (dag_id) dag_id, data from serialized_dag
+        where dag_id like %s order by dag_id, created_at desc
+    ) as latest, jsonb_array_elements(latest.data::jsonb -> 'dag' -> 'tasks') as each
+    where each -> '__var' ->> 'start_from_trigger' is distinct from 'true'
+)
+select dag_id, count(distinct task_id), count(found.task_id) filter (where found.state = any(%s)),
+    count(found.task_id) filter (where coalesce(found.state, '') <> all(%s))
+from task left join task_instance as found using (dag_id, task_id)
+group by dag_id
 """
 _RED = "select count(*) from task_instance where state = 'failed' and dag_id like %s"
 
@@ -115,6 +134,15 @@ class Airflow:
 
 
 @dataclass(frozen=True)
+class Programs:
+    """The tasks of a DAG that take a process: in a run as it begins, done, to do in the runs there are."""
+
+    a_run: int = 0
+    done: int = 0
+    to_do: int = 0
+
+
+@dataclass(frozen=True)
 class Workload:
     """Counts what Airflow has in hand of our DAGs, from its metadata database."""
 
@@ -135,20 +163,28 @@ class Workload:
         """How many tasks stand red and wait for somebody."""
         return int(self._ask(_RED, [OUR_DAGS]))
 
+    def programs(self) -> dict[str, Programs]:
+        """What has run and what is to run, by DAG."""
+        rows = self._rows(_PROGRAMS, [OUR_DAGS, list(RAN), list(OVER)])
+        return {dag_id: Programs(*counted) for dag_id, *counted in rows}
+
     def _ask(self, query: str, values: list[object]) -> Any:
+        rows = self._rows(query, values)
+        return rows[0][0] if rows else None
+
+    def _rows(self, query: str, values: list[object]) -> list[tuple[Any, ...]]:
         try:
             with psycopg.connect(
                 self.metadata.set(drivername="postgresql").render_as_string(hide_password=False),
                 connect_timeout=5,
                 options="-c statement_timeout=5000",
             ) as connection:
-                row = connection.execute(query.encode(), values).fetchone()
+                return connection.execute(query.encode(), values).fetchall()
         except psycopg.Error as error:
             reason = str(error).strip() or type(error).__name__
             raise NotAnswering(
                 f"Airflow's database cannot be asked ({reason}); run `make status`."
             ) from error
-        return row[0] if row else None
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -1,7 +1,8 @@
 """One rehearsal from its beginning, or from where it stood, to its end.
 
 Responsible for the order of things and for the bound on all of it. Leaves the stack to `scripts.stack`,
-the clock to `keeper`, the provider's typing to `desk` and the verdict to `comparison`.
+the clock to `keeper`, the time left to `forecast`, the provider's typing to `desk` and the verdict to
+`comparison`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from rich.console import Console
 
 from include.nce.domain.readiness import Answer
 from include.nce.ledger.reports import CampaignStatus, PartnerStatus
-from scripts.demo.airflow import PLAN, UNDO, Airflow, Workload
+from scripts.demo.airflow import PARTNER_DAG, PLAN, UNDO, UNDO_DAG, Airflow, Programs, Workload
 from scripts.demo.comparison import Holding, differences, stands
 from scripts.demo.desk import Desk
 from scripts.demo.display import Display, Progress, count, display_for
+from scripts.demo.forecast import AN_ENTRY, AN_UNDO_TASK, Forecast, Standing
 from scripts.demo.keeper import CALM_SECONDS, ClockKeeper
 from scripts.demo.ledger import LedgerReader
 from scripts.demo.simulator import Simulator
-from scripts.demo.story import Story, stretched
+from scripts.demo.story import Story
 from scripts.stack.errors import NotAnswering, StackError
 from scripts.stack.stack import Stack
 from scripts.stack.turn import alone
@@ -37,6 +39,8 @@ STATUS_SECONDS = 4.0
 REPAIR_AFTER_SECONDS = 15.0
 PATIENCE_SECONDS = 90.0
 """How long a part of the stack may fail to answer before the rehearsal gives up; a repair takes half."""
+USUAL_COMMAND_SECONDS = 2.0
+"""What a command at the desk takes where none was needed to begin with."""
 SETTLE_SECONDS = 120.0
 """How long Airflow may take, after the story's end, to finish what it has in hand."""
 
@@ -140,13 +144,15 @@ class Follow:
         self._reds = 0
         self._status_s = float("-inf")
         self._repaired_s = float("-inf")
-        self._released: tuple[float, float] | None = None
+        self._programs: dict[str, Programs] = {}
 
     def to_the_end(self) -> None:
         """Start the campaign unless it was started, and follow it until its story has ended."""
         if self._clock.ended:
             return
-        self._start_campaign()
+        command_s = self._start_campaign()
+        self._programs = self.work.programs()
+        self._forecast = Forecast(self._standing(), command_s)
         trouble_s: float | None = None
         with self.display:
             while not self._is_over():
@@ -162,10 +168,15 @@ class Follow:
                         raise
                 self.sleep(LOOK_SECONDS)
 
-    def _start_campaign(self) -> None:
-        if self.airflow.campaign_state(RUN_ID) == "none":
-            self.desk.import_campaign(CAMPAIGN_FILE, self.roster)
-            self.airflow.start_campaign(RUN_ID, {"campaign": CAMPAIGN, "mode": "apply"})
+    def _start_campaign(self) -> float:
+        """Start the campaign unless it was started; how long a command at the desk takes on this machine."""
+        if self.airflow.campaign_state(RUN_ID) != "none":
+            return USUAL_COMMAND_SECONDS
+        began_s = self.monotonic()
+        self.desk.import_campaign(CAMPAIGN_FILE, self.roster)
+        command_s = self.monotonic() - began_s
+        self.airflow.start_campaign(RUN_ID, {"campaign": CAMPAIGN, "mode": "apply"})
+        return command_s
 
     def _act(self) -> None:
         """Let the campaign begin once all partner runs exist; enter what came in, approve what is asked."""
@@ -178,8 +189,6 @@ class Follow:
                 self.airflow.approve_undo(run_id)
             self.keeper.release()
         self._clock = self.simulator.clock()
-        if self._enrolled and self._released is None:
-            self._released = (self.monotonic(), self._scheduled_s())
         if self._clock.ended and self._ended_s is None:
             self._ended_s = self.monotonic()
 
@@ -239,6 +248,8 @@ class Follow:
             self._status_s = now_s
             self._rows = self.ledger.status().partners if self._enrolled else []
             self._reds = self.work.reds()
+        if self.keeper.fault is None:
+            self._programs = self.work.programs()
         stages, converted, to_convert = count(self._rows)
         return Progress(
             now_at=clock.now_at,
@@ -246,22 +257,31 @@ class Follow:
             speed=clock.speed,
             state=self._state(),
             elapsed_s=now_s - self.began_s,
-            left_s=self._left_s(now_s),
+            left_s=self._forecast.left_s(self._standing()),
             reds=self._reds,
             stages=stages,
             converted=converted,
             to_convert=to_convert,
         )
 
-    def _scheduled_s(self) -> float:
-        return self.story.seconds_left(self._clock.now_at, self._clock.ends_at)
-
-    def _left_s(self, now_s: float) -> float:
-        left_s = self._scheduled_s()
-        if self._released is None:
-            return left_s
-        released_s, scheduled_s = self._released
-        return stretched(left_s, passed_s=scheduled_s - left_s, taken_s=now_s - released_s)
+    def _standing(self) -> Standing:
+        programs, none = self._programs, Programs()
+        weights = {dag_id: AN_UNDO_TASK if dag_id == UNDO_DAG else 1 for dag_id in programs}
+        done = sum(weights[dag_id] * each.done for dag_id, each in programs.items())
+        to_do = sum(weights[dag_id] * each.to_do for dag_id, each in programs.items())
+        if not self._enrolled:  # each partner is started by one task, and its run is still to come
+            to_do = max(to_do, self.story.partners * (1 + programs.get(PARTNER_DAG, none).a_run))
+        entries = self.story.entries
+        open_entries = [entry for entry in entries if not self.desk.is_made(entry)]
+        undos = sum(entry.starts_undo for entry in open_entries)
+        return Standing(
+            elapsed_s=self.monotonic() - self.began_s,
+            scheduled_s=self.story.seconds_left(self._clock.now_at, self._clock.ends_at),
+            done=done + AN_ENTRY * (len(entries) - len(open_entries)),
+            to_do=to_do
+            + AN_ENTRY * len(open_entries)
+            + AN_UNDO_TASK * undos * programs.get(UNDO_DAG, none).a_run,
+        )
 
     def _state(self) -> str:
         if self._clock.ended:

@@ -12,9 +12,6 @@ from typing import Any
 
 from scripts.demo.simulator import moment
 
-SETTLED_AFTER_S = 60.0
-"""How much of the way says how slow the rest will be."""
-
 
 @dataclass(frozen=True)
 class Expectation:
@@ -43,12 +40,18 @@ class Entry:
         """Names this entry of the story, to know that it was made."""
         return " ".join([self.at.isoformat(), *self.words])
 
+    @property
+    def starts_undo(self) -> bool:
+        """Whether Airflow undoes conversions because of it."""
+        return self.words[:2] == ("undo", "start")
+
 
 @dataclass(frozen=True)
 class Story:
     """The rehearsal's part of a scenario."""
 
     name: str
+    partners: int
     expectations: tuple[Expectation, ...]
     entries: tuple[Entry, ...]
     speeds: tuple[tuple[datetime, float], ...]
@@ -61,6 +64,7 @@ class Story:
         ]
         return cls(
             name=str(scenario["name"]),
+            partners=len(scenario.get("partners") or []),
             expectations=tuple(_expectations(scenario)),
             entries=tuple(sorted(_entries(scenario), key=lambda entry: entry.at)),
             speeds=tuple(speeds),
@@ -76,14 +80,6 @@ class Story:
                 left += (stop - now).total_seconds() / speed
                 now, speed = stop, pace
         return left
-
-
-def stretched(left_s: float, *, passed_s: float, taken_s: float) -> float:
-    """What is left by the schedule, as much longer as the way so far has taken: Airflow slows the clock down.
-
-    `passed_s` has passed of the schedule, which really took `taken_s`. Little says little at the beginning.
-    """
-    return left_s * max(1.0, (taken_s + SETTLED_AFTER_S) / (passed_s + SETTLED_AFTER_S))
 
 
 def _expectations(scenario: Mapping[str, Any]) -> Iterator[Expectation]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from scripts.demo.airflow import PLAN, UNDO, Airflow, Workload
+from scripts.demo.airflow import PLAN, UNDO, Airflow, Programs, Workload
 from scripts.demo.simulator import ClockReading, Simulator
 from scripts.stack import databases
 from scripts.stack.errors import NotAnswering, StackError
@@ -194,6 +194,7 @@ def workload(empty_database: str) -> Iterator[tuple[Workload, Callable[[str], No
         execute(f"create table task_instance ({columns})")
         execute("create table dag_run (dag_id text, state text)")
         execute("create table dag (dag_id text, is_paused boolean)")
+        execute("create table serialized_dag (dag_id text, data json, created_at timestamptz)")
         execute("insert into dag values ('nce_campaign', false), ('nce_paused', true)")
         yield Workload(url), execute
 
@@ -244,6 +245,36 @@ def test_reds_are_the_failed_tasks_of_our_dags(workload: tuple[Workload, Callabl
         "insert into task_instance values ('nce_x', 'failed'), ('nce_x', 'upstream_failed'), ('y', 'failed')"
     )
     assert work.reds() == 1
+
+
+def _serialized(dag_id: str, *, at: str, **begins_in_the_triggerer: bool) -> str:
+    tasks = [
+        {"__type": "operator", "__var": {"task_id": name} | ({"start_from_trigger": True} if begins else {})}
+        for name, begins in begins_in_the_triggerer.items()
+    ]
+    return (
+        f"insert into serialized_dag values ('{dag_id}', '{json.dumps({'dag': {'tasks': tasks}})}', '{at}')"
+    )
+
+
+def test_programs_are_the_tasks_that_take_a_process(
+    workload: tuple[Workload, Callable[[str], None]],
+) -> None:
+    work, execute = workload
+    execute(_serialized("nce_undo", at="2022-06-20", plan_undo=False))
+    execute(_serialized("nce_x", at="2022-06-20", open=False, wait=False, buy=False, was_taken_out=False))
+    execute(_serialized("nce_x", at="2022-06-21", open=False, wait=True, buy=False))
+    execute(_serialized("other", at="2022-06-21", open=False))
+    execute(
+        "insert into task_instance (dag_id, task_id, state) values ('nce_x', 'open', 'success'), "
+        "('nce_x', 'open', 'failed'), ('nce_x', 'open', 'skipped'), ('nce_x', 'open', 'upstream_failed'), "
+        "('nce_x', 'buy', null), ('nce_x', 'buy', 'queued'), ('nce_x', 'buy', 'up_for_retry'), "
+        "('nce_x', 'wait', 'success'), ('nce_x', 'wait', null), ('other', 'open', null)"
+    )
+    assert work.programs() == {
+        "nce_undo": Programs(a_run=1, done=0, to_do=0),
+        "nce_x": Programs(a_run=2, done=2, to_do=3),
+    }
 
 
 def test_a_metadata_database_that_is_away_may_answer_later() -> None:

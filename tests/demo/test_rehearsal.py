@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from include.nce.ledger.reports import CampaignStatus
-from scripts.demo.airflow import PLAN, UNDO
+from scripts.demo.airflow import PARTNER_DAG, PLAN, UNDO, UNDO_DAG, Programs
 from scripts.demo.display import Progress
+from scripts.demo.forecast import AN_ENTRY, AN_UNDO_TASK
 from scripts.demo.keeper import ClockKeeper
 from scripts.demo.rehearsal import PATIENCE_SECONDS, REPAIR_AFTER_SECONDS, RUN_ID, SETTLE_SECONDS, Follow
 from scripts.demo.simulator import ClockReading
@@ -22,6 +23,8 @@ from tests.support.status import campaign_status
 
 STARTS_AT = datetime(2022, 6, 20, tzinfo=timezone.utc)
 ENDS_AT = STARTS_AT + timedelta(days=10)
+PARTNERS = 3
+COMMAND_S = 2.0
 SPEED = 86400.0
 """One campaign day in one real second."""
 
@@ -44,6 +47,7 @@ class World:
     done: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
     broken: str | None = None
+    ran: dict[str, Programs] = field(default_factory=dict)
     asking: dict[str, list[str]] = field(default_factory=dict)
     approved: list[str] = field(default_factory=list)
     repairs: int = 0
@@ -96,6 +100,9 @@ class World:
     def reds(self) -> int:
         return 0
 
+    def programs(self) -> dict[str, Programs]:
+        return self.ran
+
     def to_approve(self, task: str) -> list[str]:
         return [run_id for run_id in self.asking.get(task, []) if run_id not in self.approved]
 
@@ -114,6 +121,7 @@ class World:
     # the desk
 
     def import_campaign(self, file: object, roster: str | None) -> None:
+        self.now_s += COMMAND_S
         self.done.append("import" if roster is None else f"import with {roster}")
 
     def is_made(self, entry: Entry) -> bool:
@@ -154,7 +162,7 @@ def _follow(world: World, *entries: Entry, minutes: float = 10) -> Follow:
     world.keeper = ClockKeeper(
         world, stack_fault=world.fault, at_work=world.at_work, monotonic=lambda: world.now_s
     )
-    story = Story("tiny", (), entries, ((STARTS_AT, SPEED),))
+    story = Story("tiny", PARTNERS, (), entries, ((STARTS_AT, SPEED),))
     world_as_any: Any = world
     return Follow(
         stack=world_as_any,
@@ -292,3 +300,28 @@ def test_it_gives_up_after_the_minutes_it_was_given(world: World) -> None:
     ):
         _follow(world, minutes=2).to_the_end()
     assert world.now_s == pytest.approx(120, abs=2)
+
+
+def test_what_is_left_counts_the_runs_that_are_still_to_come(world: World) -> None:
+    world.states = ["none", "running", "success"]
+    world.ran = {PARTNER_DAG: Programs(a_run=7), UNDO_DAG: Programs(a_run=4)}
+    _follow(world).to_the_end()
+    enrolling, released = world.shown[:2]
+    assert enrolling.left_s == pytest.approx(10 + PARTNERS * (1 + 7) * COMMAND_S, abs=3)
+    assert released.left_s == pytest.approx(10, abs=2)
+
+
+def test_what_is_left_counts_the_open_tasks_and_what_is_still_to_be_entered(world: World) -> None:
+    undo = Entry(_day(2), ("undo", "start", "x"))
+    opt_out = Entry(_day(1), ("opt-out", "add"))
+    world.ran = {PARTNER_DAG: Programs(7, 5, 20), UNDO_DAG: Programs(a_run=4)}
+    world.states = ["success"]
+    world.entered.append((opt_out, _day(1)))
+    world.now_at = _day(1)
+    _follow(world, opt_out, undo).to_the_end()
+    assert world.shown[0].left_s == pytest.approx(9 + (20 + AN_ENTRY + 4 * AN_UNDO_TASK) * COMMAND_S, abs=1)
+
+
+def test_it_says_that_nothing_is_left_when_the_story_has_ended(world: World) -> None:
+    _follow(world).to_the_end()
+    assert world.shown[-1].left_s == 0

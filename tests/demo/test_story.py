@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from include.nce.cli.app import app
-from scripts.demo.story import Story, stretched
+from scripts.demo.story import Story
 
 
 def _at(day: int, hour: int = 0) -> datetime:
@@ -95,6 +95,14 @@ def test_an_opt_out_is_entered_with_the_moment_it_was_received_at(scenario: dict
     )
 
 
+def test_an_undo_is_work_for_airflow_and_the_other_entries_are_not(scenario: dict[str, Any]) -> None:
+    assert [entry.starts_undo for entry in Story.read(scenario).entries] == [False] * 4 + [True]
+
+
+def test_the_partners_of_the_story_are_counted(scenario: dict[str, Any]) -> None:
+    assert Story.read(scenario).partners == 2
+
+
 def test_every_entry_is_one_that_the_command_line_knows(scenario: dict[str, Any]) -> None:
     for entry in Story.read(scenario).entries:
         group: Any = get_command(app)
@@ -121,20 +129,3 @@ def test_the_time_left_before_the_first_speed_runs_at_real_time(scenario: dict[s
     story = Story.read(scenario)
     before = _at(20) - timedelta(seconds=30)
     assert story.seconds_left(before, _at(21)) == pytest.approx(30 + 1)
-
-
-@pytest.mark.parametrize(
-    ("passed_s", "taken_s", "left_s"),
-    [
-        (0, 0, 100),
-        # So far as the schedule says, or faster.
-        (120, 120, 100),
-        (120, 90, 100),
-        # Three minutes for two.
-        (120, 180, 100 * 240 / 180),
-        # The first seconds, in which all runs begin, do not make an hour of it.
-        (1, 16, 100 * 76 / 61),
-    ],
-)
-def test_what_is_left_is_as_slow_as_the_way_so_far(passed_s: float, taken_s: float, left_s: float) -> None:
-    assert stretched(100, passed_s=passed_s, taken_s=taken_s) == pytest.approx(left_s)

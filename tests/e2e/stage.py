@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from scripts.stack.installation import CHECKOUT, Installation
 from scripts.stack.services import Keeper
 from scripts.stack.stack import AIRFLOW_SERVICES, Stack
 from tests.e2e.story import CAMPAIGN, PARTNERS, ROSTER, STORY
+from tests.support.folders import server_folder
 
 UP_SECONDS = 300
 PLAY_SECONDS = 420
@@ -83,9 +83,7 @@ class Stage:
     """An installation with free ports and a folder that is deleted when it is struck."""
 
     def __init__(self, *, database_server: str | None = os.environ.get("NCE_DATABASE_URL") or None) -> None:
-        # Not pytest's own temporary folder: it is closed to the account under which root runs PostgreSQL.
-        self._folder = Path(tempfile.mkdtemp(prefix="nce-e2e-"))
-        self._folder.chmod(0o711)
+        self._folder = server_folder("nce-e2e-")
         self.installation = Installation(
             folder=self._folder / "local",
             airflow_port=_free_port(),

@@ -14,10 +14,8 @@ import itertools
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from psycopg import sql
@@ -25,6 +23,7 @@ from sqlalchemy.engine import URL, make_url
 
 from scripts.stack import databases
 from scripts.stack.postgres import EmbeddedPostgres
+from tests.support.folders import server_folder
 
 _numbers = itertools.count(1)
 
@@ -42,10 +41,9 @@ def postgres_server() -> Iterator[str]:
         databases.check_version(server)
         yield server.render_as_string(hide_password=False)
         return
-    # Not pytest's own temporary folder: it is closed to the account under which root runs PostgreSQL.
-    folder = Path(tempfile.mkdtemp(prefix="nce-tests-"))
-    folder.chmod(0o711)
-    postgres = EmbeddedPostgres(folder / "postgres", settings={"fsync": "off", "full_page_writes": "off"})
+    folder = server_folder("nce-tests-")
+    settings = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "256MB"}
+    postgres = EmbeddedPostgres(folder / "postgres", settings=settings)
     try:
         postgres.start()
         yield postgres.url()
