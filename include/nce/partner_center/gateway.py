@@ -76,6 +76,8 @@ _STATUSES = {
     wire_subscriptions.SubscriptionStatus.PENDING: Status.PENDING,
     wire_subscriptions.SubscriptionStatus.SUSPENDED: Status.SUSPENDED,
     wire_subscriptions.SubscriptionStatus.EXPIRED: Status.EXPIRED,
+    # What has expired is disabled after a while, and deleted in the end (subscription-lifecycle, 08/04/2023).
+    wire_subscriptions.SubscriptionStatus.DISABLED: Status.EXPIRED,
     wire_subscriptions.SubscriptionStatus.DELETED: Status.DELETED,
     wire_subscriptions.SubscriptionStatus.CANCELED: Status.DELETED,
 }

@@ -276,7 +276,7 @@ async def test_an_nce_subscription_names_the_legacy_one_it_came_from(
     [
         ("suspended", Status.SUSPENDED),
         ("canceled", Status.DELETED),
-        ("disabled", Status.OTHER),
+        ("disabled", Status.EXPIRED),
         ("hibernating", Status.OTHER),
         (None, Status.OTHER),
     ],
