@@ -428,3 +428,18 @@ def test_no_answer_of_the_command_line_is_a_traceback(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr == "NCE_AIRFLOW_PORT is 'eighty'; set it to a free port between 1024 and 65535.\n"
+
+
+def test_a_machine_that_allows_too_few_open_files_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    up = [sys.executable, "-m", "scripts.stack", "up"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -Sn 1024 && ulimit -Hn 4096 && exec "$@"', "sh", *up],
+        env={**os.environ, "NCE_LOCAL": str(tmp_path / "local")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("5000 waits need 6000 open files, and this machine allows a process 4096")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "local" / "postgres").exists()

@@ -161,4 +161,5 @@ def test_the_versions_the_sentences_name_are_those_the_project_declares() -> Non
     declared = (CHECKOUT / "pyproject.toml").read_text()
     assert 'requires-python = ">=3.11,<3.14"' in declared
     assert "(3, 11) <= sys.version_info[:2] <= (3, 13)" in (CHECKOUT / "scripts" / "venv").read_text()
+    assert 'promised="3.11 3.12 3.13"' in (CHECKOUT / "scripts" / "test-pythons").read_text()
     assert (3, 11) <= sys.version_info[:2] <= (3, 13)
