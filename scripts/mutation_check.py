@@ -28,7 +28,10 @@ CONTRACT = "tests/integration/ledger/test_contract.py"
 ANY_ORDER = "tests/safety/test_any_order.py"
 OPT_OUTS = "tests/unit/steps/people/test_opt_outs.py"
 AUTHORS = "tests/unit/domain/test_author.py"
-TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS)
+SENDING = "tests/unit/steps/test_sending.py"
+LAST_WORD = "tests/integration/ledger/test_last_word.py"
+LINEAGE = "tests/unit/domain/test_lineage.py"
+TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS, SENDING, LAST_WORD, LINEAGE)
 LEFT_OUT = (
     ".git",
     ".venv",
@@ -173,6 +176,62 @@ MUTANTS = (
         "    if command.kind is not CommandKind.CHECK_OUT:\n",
         "    if True:\n",
         (PURCHASES,),
+    ),
+    Mutant(
+        "the last word, when nothing but the bytes is left to do",
+        "include/nce/steps/sending.py",
+        "                await last_word(standing)\n",
+        "",
+        (SENDING,),
+    ),
+    Mutant(
+        "the age of the last word",
+        "include/nce/steps/sending.py",
+        "            if monotonic() - looked_at <= LOOK_GOOD_FOR_SECONDS:\n",
+        "            if True:\n",
+        (SENDING,),
+    ),
+    Mutant(
+        "the lock, once more after the last word",
+        "include/nce/steps/sending.py",
+        "            await _refuse_without_lock(writer, intent.base)\n            if monotonic()",
+        "            if monotonic()",
+        (SENDING,),
+    ),
+    Mutant(
+        "what never left is no answer",
+        "include/nce/steps/sending.py",
+        "        if not departure.left:\n",
+        "        if False:\n",
+        (SENDING,),
+    ),
+    Mutant(
+        "a person's word and a send take turns",
+        "include/nce/ledger/transactions.py",
+        "    await campaign_shared(session, campaign)\n    await partner_turn(session, campaign, partner)\n",
+        "",
+        (LAST_WORD,),
+    ),
+    Mutant(
+        "what is on its way counts for the brake",
+        "include/nce/steps/brake.py",
+        "figures.if_all_fail(in_flight)",
+        "figures",
+        (LAST_WORD,),
+    ),
+    Mutant(
+        "the table of moves",
+        "include/nce/domain/conversion.py",
+        "        if not may_become(self.state, state):\n",
+        "        if False:\n",
+        (CONTRACT,),
+    ),
+    Mutant(
+        "an ended successor is none",
+        "include/nce/domain/lineage.py",
+        "    return nce.migrated_from_id == legacy_id and not is_over(nce)\n",
+        "    return nce.migrated_from_id == legacy_id\n",
+        (LINEAGE,),
     ),
 )
 
