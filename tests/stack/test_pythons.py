@@ -48,14 +48,15 @@ def test_the_tests_run_in_a_copy_under_the_python_that_was_found(checkout: Path)
     assert f"python{HERE} runs " in done.stdout
     assert "-m not e2e tests/unit in " in done.stdout
     assert f"in {checkout}\n" not in done.stdout
-    assert done.stdout.endswith(f"All tests pass under Python {HERE}.\n")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("All tests pass under Python")
+    assert HERE in last  # a Python of the system may be there too
 
 
 def test_a_python_that_is_not_there_is_named(checkout: Path) -> None:
     missing = run(checkout, "true").stderr
     assert missing.startswith("Not on this machine:")
     assert HERE not in missing
-    # A Python of the system may be there too.
     assert all(version in missing or shutil.which(f"python{version}", path=os.defpath) for version in OTHERS)
 
 
