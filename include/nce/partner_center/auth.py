@@ -296,6 +296,11 @@ _REFUSALS: dict[int, tuple[type[CredentialsRefused], str, str]] = {
 }
 """AADSTS number -> what it is, what it means in our words, and who acts."""
 
+_TIME_HELPS = frozenset({50196, 90006, 90012, 90024, 90033, 90055})
+"""AADSTS numbers that say nothing of our credentials, whatever `error` stands beside them. By Microsoft's page
+reference-error-codes: LoopDetected (too many requests), ExternalServerRetryableError, RequestTimeout,
+RequestBudgetExceededError, MsodsServiceUnavailable, TenantThrottlingError."""
+
 _REFUSED_IN_GENERAL: dict[str, tuple[type[CredentialsRefused], str, str]] = {
     "invalid_client": (CredentialsRefused, "the client secret is not accepted", _RENEW_IT),
     "unauthorized_client": (
@@ -312,9 +317,11 @@ def _sign_in_refused(kind: TokenKind, result: Mapping[str, Any]) -> CredentialsR
     error = str(result.get("error") or "unknown error")
     said = str(result.get("error_description") or "").splitlines()
     description = said[0][:300] if said else ""
-    if error in ("temporarily_unavailable", "server_error"):
+    passing = [f"AADSTS{number}" for number in result.get("error_codes") or () if number in _TIME_HELPS]
+    if passing or error in ("temporarily_unavailable", "server_error"):
         return Unreachable(
-            f"The sign-in service is not available now ({error}); it is asked again by itself.",
+            f"The sign-in service is not available now ({(passing or [error])[0]}); it is asked again by "
+            "itself.",
             operation="sign in",
             description=description,
         )

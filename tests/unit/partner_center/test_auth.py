@@ -323,8 +323,17 @@ async def test_without_a_refresh_token_only_the_checks_are_impossible(
         Reply(429, text="<html>too many"),
         Reply(200, text="<html>a proxy"),
         Reply(400, {"error": "temporarily_unavailable"}),
+        Reply(400, {"error": "invalid_grant", "error_codes": [50196]}),
+        Reply(400, {"error": "invalid_client", "error_codes": [90055]}),
     ],
-    ids=["503", "429 without JSON", "200 without JSON", "temporarily unavailable"],
+    ids=[
+        "503",
+        "429 without JSON",
+        "200 without JSON",
+        "temporarily unavailable",
+        "throttled",
+        "tenant throttled",
+    ],
 )
 async def test_a_sign_in_service_that_does_not_answer_is_waited_for(
     server: PartnerCenterServer, tokens: TokenSource, reply: Reply
