@@ -297,8 +297,8 @@ _REFUSALS: dict[int, tuple[type[CredentialsRefused], str, str]] = {
 """AADSTS number -> what it is, what it means in our words, and who acts."""
 
 _TIME_HELPS = frozenset({50196, 90006, 90012, 90024, 90033, 90055})
-"""AADSTS numbers that say nothing of our credentials, whatever `error` stands beside them. By Microsoft's page
-reference-error-codes: LoopDetected (too many requests), ExternalServerRetryableError, RequestTimeout,
+"""AADSTS numbers that say nothing of our credentials, whatever `error` stands beside them. By Microsoft's
+page reference-error-codes: LoopDetected (too many requests), ExternalServerRetryableError, RequestTimeout,
 RequestBudgetExceededError, MsodsServiceUnavailable, TenantThrottlingError."""
 
 _REFUSED_IN_GENERAL: dict[str, tuple[type[CredentialsRefused], str, str]] = {
