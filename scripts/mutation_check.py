@@ -28,7 +28,12 @@ CONTRACT = "tests/integration/ledger/test_contract.py"
 ANY_ORDER = "tests/safety/test_any_order.py"
 OPT_OUTS = "tests/unit/steps/people/test_opt_outs.py"
 AUTHORS = "tests/unit/domain/test_author.py"
-TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS)
+APPROVALS = "tests/unit/steps/test_approve_plan.py"
+QUESTIONS = "tests/unit/orchestration/test_questions.py"
+RERUNS = "tests/unit/orchestration/test_rerun.py"
+TESTS = (
+    TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS, APPROVALS, QUESTIONS, RERUNS,
+)  # fmt: skip
 LEFT_OUT = (
     ".git",
     ".venv",
@@ -117,6 +122,27 @@ MUTANTS = (
         "    if reasons and said is None:\n",
         "    if False:\n",
         (PURCHASES,),
+    ),
+    Mutant(
+        "an answer counts for the standing question alone",
+        "include/nce/domain/question.py",
+        "    if answer.about and answer.about != question.about:\n",
+        "    if False:\n",
+        (APPROVALS,),
+    ),
+    Mutant(
+        "what Airflow shows is what is asked",
+        "include/nce/orchestration/questions.py",
+        '        if not _is_about(question, shown.params, shown.body or ""):\n',
+        "        if False:\n",
+        (QUESTIONS,),
+    ),
+    Mutant(
+        "what runs again was confirmed",
+        "include/nce/steps/start_partners.py",
+        "    if starts.must_be_confirmed and not await is_confirmed(starts, ledger):\n",
+        "    if False:\n",
+        (RERUNS,),
     ),
     Mutant(
         "the comparison of a line with its plan",
