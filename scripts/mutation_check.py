@@ -31,7 +31,13 @@ AUTHORS = "tests/unit/domain/test_author.py"
 SENDING = "tests/unit/steps/test_sending.py"
 LAST_WORD = "tests/integration/ledger/test_last_word.py"
 LINEAGE = "tests/unit/domain/test_lineage.py"
-TESTS = (TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS, SENDING, LAST_WORD, LINEAGE)
+APPROVALS = "tests/unit/steps/test_approve_plan.py"
+QUESTIONS = "tests/unit/orchestration/test_questions.py"
+RERUNS = "tests/unit/orchestration/test_rerun.py"
+TESTS = (
+    TROUBLE, PURCHASES, LOCKS, CONTRACT, ANY_ORDER, OPT_OUTS, AUTHORS, SENDING, LAST_WORD, LINEAGE, APPROVALS,
+    QUESTIONS, RERUNS,
+)  # fmt: skip
 LEFT_OUT = (
     ".git",
     ".venv",
@@ -120,6 +126,27 @@ MUTANTS = (
         "    if reasons and said is None:\n",
         "    if False:\n",
         (PURCHASES,),
+    ),
+    Mutant(
+        "an answer counts for the standing question alone",
+        "include/nce/domain/question.py",
+        "    if answer.about and answer.about != question.about:\n",
+        "    if False:\n",
+        (APPROVALS,),
+    ),
+    Mutant(
+        "what Airflow shows is what is asked",
+        "include/nce/orchestration/questions.py",
+        '        if not _is_about(question, shown.params, shown.body or ""):\n',
+        "        if False:\n",
+        (QUESTIONS,),
+    ),
+    Mutant(
+        "what runs again was confirmed",
+        "include/nce/steps/start_partners.py",
+        "    if starts.must_be_confirmed and not await is_confirmed(starts, ledger):\n",
+        "    if False:\n",
+        (RERUNS,),
     ),
     Mutant(
         "the comparison of a line with its plan",

@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import Enum
 
 from include.nce.domain.approval import SHORT_HASH
+from include.nce.domain.author import Author
+from include.nce.domain.errors import InputRefused
 
 
 class QuestionKind(str, Enum):
@@ -91,14 +93,13 @@ class Standing:
         return self.question is None
 
 
-NAMELESS = "The answer came without a name, so it does not count."
-
-
 def why_not_taken(asked: AskedQuestion, answer: PersonsAnswer, now_asked: Question | None) -> str:
     """Why an answer does not count; empty: it does. `now_asked`: what would be asked at this moment."""
     question = asked.question
-    if not answer.who.strip():
-        return NAMELESS
+    try:
+        Author(answer.who)
+    except InputRefused as nameless:
+        return str(nameless)
     if asked.overtaken_by:
         return (
             f"{answer.who}'s answer does not count: run {asked.overtaken_by} was started for this partner "

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from include.nce.domain.errors import InputRefused
 from include.nce.domain.privacy import masked
 from include.nce.domain.question import (
-    NAMELESS,
     AskedQuestion,
     PersonsAnswer,
     Question,
@@ -68,7 +67,7 @@ async def take_answer(
     """
     asked = await ledger.question(run_id, kind)
     if asked is None:
-        raise InputRefused([NAMELESS if not answer.who.strip() else f"Run '{run_id}' has asked nothing."])
+        raise InputRefused([f"Run '{run_id}' has asked nothing."])
     matter, now_at = _MATTERS[kind], await clock.now()
     if asked.answer is not None and asked.answer.given_at == answer.given_at:
         return f"{answer.who}'s answer was taken before"

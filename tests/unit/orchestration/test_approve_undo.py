@@ -107,7 +107,7 @@ def test_a_rejection_is_on_record_too(stage: Stage) -> None:
 @pytest.mark.parametrize("user", [None, {}])
 def test_nobodys_answer_approves_nothing(stage: Stage, user: Any) -> None:
     stage.ask()
-    with pytest.raises(AirflowFailException, match="without a name, so it does not count"):
+    with pytest.raises(AirflowFailException, match="goes on record under a name"):
         stage.answered("Approve", user)
     assert stage.on_record() is None
 

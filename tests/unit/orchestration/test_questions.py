@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from include.nce.domain.conversion import ConversionState
@@ -20,7 +21,7 @@ from include.nce.orchestration import composition
 from include.nce.orchestration import pulse as triggers_pulse
 from include.nce.orchestration.params import APPROVAL_FORM
 from include.nce.orchestration.questions import ApprovePlan
-from include.nce.orchestration.triggers import ApprovalTrigger
+from include.nce.orchestration.triggers import AnswerTrigger, ApprovalTrigger
 from tests.support.examples import CAMPAIGN, campaign, legacy, legacy_id
 from tests.support.one_partner import RUN, OnePartner
 from tests.support.required_actions import RequiredActions
@@ -131,7 +132,7 @@ def test_a_rejection_skips_what_follows_and_holds_the_lines(stage: Stage) -> Non
 @pytest.mark.parametrize("user", [None, {}, {"id": "", "name": " "}])
 def test_an_answer_without_a_name_is_refused(stage: Stage, user: Any) -> None:
     stage.ask()
-    with pytest.raises(AirflowFailException, match="without a name"):
+    with pytest.raises(AirflowFailException, match="goes on record under a name"):
         stage.resumes(stage.row.answer("Approve", user))
     assert stage.world.records.approvals == []
 
@@ -250,3 +251,21 @@ def test_no_authority_travels_in_an_xcom(stage: Stage) -> None:
     on_record = composition.run(stage.world.records.question(RUN, QuestionKind.APPROVE_PLAN))
     assert on_record is not None
     assert on_record.answer is not None
+
+
+def test_what_waiting_tasks_come_back_to_is_still_there(stage: Stage) -> None:
+    """A task that waits through an update knows a path and a method by their names."""
+    task, _ = stage.task()
+    waits = task.start_trigger_args
+    assert waits is not None
+    assert waits.trigger_cls == "include.nce.orchestration.triggers.ApprovalTrigger"
+    assert (waits.next_method, callable(task.ask)) == ("ask", True)
+    for trigger in (ApprovalTrigger(RUN), AnswerTrigger()):
+        path, arguments = trigger.serialize()
+        assert type(import_string(path)(**arguments)) is type(trigger)
+
+
+def test_a_task_that_comes_back_from_a_trigger_of_an_earlier_version_asks(stage: Stage) -> None:
+    task, context = stage.task()
+    with pytest.raises(TaskAwaitingInput):
+        task.ask(context, {"plan_hash": stage.first})

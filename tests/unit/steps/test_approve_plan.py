@@ -222,7 +222,7 @@ async def test_a_question_is_on_record_as_it_was_shown_and_once(world: OnePartne
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ({"who": " "}, "came without a name"),
+        ({"who": " "}, "goes on record under a name"),
         ({"about": "0" * 64}, "about 00000000, and the standing question is about"),
     ],
 )
