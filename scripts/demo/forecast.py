@@ -3,18 +3,19 @@
 Two things take real time. The clock's own way to the end of the story is known: its schedule says how fast
 it runs. What holds the clock up is not: it all but stands while Airflow works or the desk types. That is
 counted in programs, a task on a worker or a command at the desk, and a program takes as long as those so far.
+After the last of them the clock stands until Airflow counts as calm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scripts.demo.keeper import CALM_SECONDS
+
 AT_FIRST = 20
 """For how many programs counts that one was thought to take as long as a command, before there were any."""
-AN_ENTRY = 2
-"""An entry counts as so many programs: nothing runs beside it."""
-AN_UNDO_TASK = 3
-"""So does a task of an undo: they run one after the other, and the desk is asked in between."""
+ALONE = 2
+"""For how many programs counts one beside which nothing runs: an entry, or a task of an undo."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Forecast:
 
     def left_s(self, now: Standing) -> float:
         """Real seconds to the end."""
-        return now.scheduled_s + now.to_do * self._program_s(now)
+        if not now.to_do:
+            return now.scheduled_s
+        return now.scheduled_s + now.to_do * self._program_s(now) + CALM_SECONDS
 
     def _program_s(self, now: Standing) -> float:
         passed_s = self.began.scheduled_s - now.scheduled_s

@@ -22,7 +22,7 @@ from scripts.demo.airflow import PARTNER_DAG, PLAN, UNDO, UNDO_DAG, Airflow, Pro
 from scripts.demo.comparison import Holding, differences, stands
 from scripts.demo.desk import Desk
 from scripts.demo.display import Display, Progress, count, display_for
-from scripts.demo.forecast import AN_ENTRY, AN_UNDO_TASK, Forecast, Standing
+from scripts.demo.forecast import ALONE, Forecast, Standing
 from scripts.demo.keeper import CALM_SECONDS, ClockKeeper
 from scripts.demo.ledger import LedgerReader
 from scripts.demo.simulator import Simulator
@@ -266,7 +266,7 @@ class Follow:
 
     def _standing(self) -> Standing:
         programs, none = self._programs, Programs()
-        weights = {dag_id: AN_UNDO_TASK if dag_id == UNDO_DAG else 1 for dag_id in programs}
+        weights = {dag_id: ALONE if dag_id == UNDO_DAG else 1 for dag_id in programs}
         done = sum(weights[dag_id] * each.done for dag_id, each in programs.items())
         to_do = sum(weights[dag_id] * each.to_do for dag_id, each in programs.items())
         if not self._enrolled:  # each partner is started by one task, and its run is still to come
@@ -274,13 +274,12 @@ class Follow:
         entries = self.story.entries
         open_entries = [entry for entry in entries if not self.desk.is_made(entry)]
         undos = sum(entry.starts_undo for entry in open_entries)
+        to_enter = len(open_entries) + undos * programs.get(UNDO_DAG, none).a_run
         return Standing(
             elapsed_s=self.monotonic() - self.began_s,
             scheduled_s=self.story.seconds_left(self._clock.now_at, self._clock.ends_at),
-            done=done + AN_ENTRY * (len(entries) - len(open_entries)),
-            to_do=to_do
-            + AN_ENTRY * len(open_entries)
-            + AN_UNDO_TASK * undos * programs.get(UNDO_DAG, none).a_run,
+            done=done + ALONE * (len(entries) - len(open_entries)),
+            to_do=to_do + ALONE * to_enter,
         )
 
     def _state(self) -> str:

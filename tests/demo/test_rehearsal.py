@@ -12,8 +12,8 @@ import pytest
 from include.nce.ledger.reports import CampaignStatus
 from scripts.demo.airflow import PARTNER_DAG, PLAN, UNDO, UNDO_DAG, Programs
 from scripts.demo.display import Progress
-from scripts.demo.forecast import AN_ENTRY, AN_UNDO_TASK
-from scripts.demo.keeper import ClockKeeper
+from scripts.demo.forecast import ALONE
+from scripts.demo.keeper import CALM_SECONDS, ClockKeeper
 from scripts.demo.rehearsal import PATIENCE_SECONDS, REPAIR_AFTER_SECONDS, RUN_ID, SETTLE_SECONDS, Follow
 from scripts.demo.simulator import ClockReading
 from scripts.demo.story import Entry, Story
@@ -307,7 +307,7 @@ def test_what_is_left_counts_the_runs_that_are_still_to_come(world: World) -> No
     world.ran = {PARTNER_DAG: Programs(a_run=7), UNDO_DAG: Programs(a_run=4)}
     _follow(world).to_the_end()
     enrolling, released = world.shown[:2]
-    assert enrolling.left_s == pytest.approx(10 + PARTNERS * (1 + 7) * COMMAND_S, abs=3)
+    assert enrolling.left_s == pytest.approx(10 + PARTNERS * (1 + 7) * COMMAND_S + CALM_SECONDS, abs=3)
     assert released.left_s == pytest.approx(10, abs=2)
 
 
@@ -319,7 +319,8 @@ def test_what_is_left_counts_the_open_tasks_and_what_is_still_to_be_entered(worl
     world.entered.append((opt_out, _day(1)))
     world.now_at = _day(1)
     _follow(world, opt_out, undo).to_the_end()
-    assert world.shown[0].left_s == pytest.approx(9 + (20 + AN_ENTRY + 4 * AN_UNDO_TASK) * COMMAND_S, abs=1)
+    left_s = 9 + (20 + ALONE * (1 + 4)) * COMMAND_S + CALM_SECONDS
+    assert world.shown[0].left_s == pytest.approx(left_s, abs=1)
 
 
 def test_it_says_that_nothing_is_left_when_the_story_has_ended(world: World) -> None:
