@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 _home = tempfile.mkdtemp(prefix="nce-tests-airflow-")
@@ -30,22 +31,25 @@ pytest_plugins = ["tests.support.database"]
 
 
 BEHIND = 10
-REAL_AIRFLOW = ("tests/e2e/", "tests/safety/test_crash_points.py")
-LONGEST = "tests/e2e/test_campaign.py"
+REAL_AIRFLOW = ("tests/e2e/test_campaign.py", "tests/safety/test_crash_points.py", "tests/e2e/")
+"""The tests in a real Airflow, the longest first."""
 REAL_TIME = "tests/integration/budget/test_four_processes.py"
 
 
 class TwoAirflowsAtATime(LoadScopeScheduling):
-    """Side by side (`-n 3`) the tests of a file stay together, and those in a real Airflow make two queues.
+    """Side by side (`-n 3`) the tests of a file stay together, and two workers have those in a real Airflow.
 
     An Airflow mostly waits: two leave the other tests enough of two cores.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if not file.startswith(REAL_AIRFLOW):
-            return file
-        return "one Airflow" if file == LONGEST else "another Airflow"
+        return nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if node not in self.nodes[:2]:
+            others = (file for file in self.workqueue if not file.startswith(REAL_AIRFLOW))
+            self.workqueue.move_to_end(next(others, next(iter(self.workqueue))), last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoAirflowsAtATime:
