@@ -43,6 +43,7 @@ from tests.simulator.bench import (
     legacy,
     scenario,
 )
+from tests.support.departing import departure, may_suspend
 
 RESELLER = "4847383"
 UNSIGNED = "4847384"
@@ -293,7 +294,7 @@ async def _migrate(client: PartnerCenterClient, sim: Bench) -> None:
     school = ConversionRequest(legacy_id=sim.id("school"), customer_id=alfa)
     assert not (await gateway.validate_migration(school)).eligible
     for request in (bundle, single):
-        migration, _ = await gateway.create_migration(request, request_id=_new_id())
+        migration, _ = await gateway.create_migration(request, departure=departure(_new_id()))
     await sim.go_to("2022-07-11T12:00:00Z")
     assert migration.migration_id is not None
     await client.migrations.get(alfa, migration.migration_id)
@@ -310,7 +311,7 @@ async def _buy(client: PartnerCenterClient, sim: Bench) -> None:
     wanted = [PurchaseLine(sim.id("kept"), FOR_SALE, 5)]
     cart, _ = await gateway.create_cart(alfa, wanted, partner_mpn_id=RESELLER, request_id=_new_id())
     await client.carts.get(alfa, cart.cart_id)
-    purchase, _ = await gateway.check_out(alfa, cart.cart_id, wanted, request_id=_new_id())
+    purchase, _ = await gateway.check_out(alfa, cart.cart_id, wanted, departure=departure(_new_id()))
     too_many = [PurchaseLine(sim.id("kept"), CAPPED, 299)]
     broken, _ = await gateway.create_cart(alfa, too_many, partner_mpn_id=RESELLER, request_id=_new_id())
     assert broken.faults
@@ -368,7 +369,9 @@ async def _buy(client: PartnerCenterClient, sim: Bench) -> None:
 
 async def _change(client: PartnerCenterClient, sim: Bench) -> None:
     alfa, subscriptions = sim.alfa, client.subscriptions
-    await PartnerCenterGateway(client).suspend(alfa, sim.id("kept"), request_id=_new_id())
+    await PartnerCenterGateway(client).suspend(
+        may_suspend(alfa, sim.id("kept")), departure=departure(_new_id())
+    )
     kept = await subscriptions.get(alfa, sim.id("kept"))
     await subscriptions.reactivate(alfa, kept, request_id=_new_id())
     nce = await subscriptions.get(alfa, sim.id("nce"))

@@ -50,6 +50,7 @@ class BrakeDocument(Part):
     by: str = Field(description="Who stopped or released it last; empty: nobody has.")
     reason: str = Field(description="Why.")
     at: Instant | None = Field(description="When, on the campaign's clock.")
+    stop: int | None = Field(description="The number of the stop that counts; null while it buys.")
     tried: int = Field(description="Conversions tried since the last release.")
     failed: int = Field(description="Those of them that stand as failed.")
     failed_at: list[str] = Field(description="The partners whose conversions these are.")
@@ -189,6 +190,7 @@ async def show_waves(campaign: CampaignOption = None, as_json: JsonOption = Fals
                     by=record.by,
                     reason=record.reason,
                     at=record.at,
+                    stop=record.event_id if record.stopped else None,
                     tried=figures.tried,
                     failed=figures.failed,
                     failed_at=list(failed_at),
@@ -235,7 +237,7 @@ def _show_brake(
     thresholds: Brake | None,
 ) -> None:
     if record.stopped:
-        say(record.sentence)
+        say(f"Stop {record.event_id}. {record.sentence}")
     elif record.event_id:
         say(f"{name} buys. Released by {record.by} on {in_utc(record.at)} UTC: {record.reason}")
     else:

@@ -49,9 +49,12 @@ def test_a_stop_and_a_release_go_on_record_with_name_and_reason(desk: Desk) -> N
     assert stopped.stdout.startswith(
         "The campaign was stopped by anna on 2022-06-20 08:00 UTC: prices look wrong. Nothing new is bought"
     )
-    assert shown(desk)["brake"]["stopped"] is True
-    released = desk.nce("campaign", "release", "--reason", "they are right", "--by", "bruno")
+    stop = shown(desk)["brake"]["stop"]
+    released = desk.nce(
+        "campaign", "release", "--stop", str(stop), "--reason", "they are right", "--by", "bruno"
+    )
     assert released.stdout.splitlines() == [
+        f"Ended: stop {stop} by anna: prices look wrong",
         f"{CAMPAIGN} is released by bruno: they are right",
         "Waiting runs go on within half a minute; nobody has to clear anything.",
     ]
@@ -59,6 +62,16 @@ def test_a_stop_and_a_release_go_on_record_with_name_and_reason(desk: Desk) -> N
     assert (brake["stopped"], brake["by"], brake["reason"], brake["at"]) == (
         False, "bruno", "they are right", "2022-06-20T08:00:00Z",
     )  # fmt: skip
+
+
+def test_a_release_that_names_an_earlier_stop_ends_nothing(desk: Desk) -> None:
+    desk.nce("campaign", "stop", "--reason", "first", "--by", "anna")
+    seen = shown(desk)["brake"]["stop"]
+    desk.nce("campaign", "release", "--reason", "out", "--by", "bruno")
+    desk.nce("campaign", "stop", "--reason", "second", "--by", "anna")
+    late = desk.nce("campaign", "release", "--stop", str(seen), "--reason", "out")
+    assert (late.exit_code, f"Stop {seen} is not the one that counts any more" in late.stderr) == (2, True)
+    assert shown(desk)["brake"]["stopped"] is True
 
 
 def test_a_second_stop_says_who_was_first(desk: Desk) -> None:
