@@ -197,10 +197,11 @@ class TestRunningAgain:
         stage.nce("campaign", "stop", "--reason", "the test looks", "--by", "anna")
         run_id = _run_again(stage, CONVERTED)
         until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
+        why = "The campaign was stopped by anna"
+        until("it says why", lambda: why in stage.log(run_id, "wait_for_wave"))
         assert "stopped by anna" in stage.nce("status")
         stage.nce("campaign", "release", "--reason", "the test has seen", "--by", "anna")
         assert stage.finished(run_id) == "success"
-        assert "The campaign was stopped by anna" in stage.log(run_id, "wait_for_wave")
 
     def test_a_partner_waits_for_a_pilot_that_converted_nothing_until_an_operator_takes_it_out(
         self, played: Played, tmp_path: Path
@@ -211,9 +212,10 @@ class TestRunningAgain:
             run_id = _run_again(stage, CONVERTED)
             until("the run waits", lambda: stage.tasks(run_id).get("wait_for_wave") == "deferred")
             until("the pilot has begun", lambda: begun_waves(stage) == [[BLOCKED]])
+            why = "The pilot has converted nothing"
+            until("it says why", lambda: why in stage.log(run_id, "wait_for_wave"))
             is_now(then=[10], quiet_hours=0)
             assert stage.finished(run_id) == "success"
-            assert "The pilot has converted nothing" in stage.log(run_id, "wait_for_wave")
             pilot, everybody_else = begun_waves(stage)
         assert pilot == [BLOCKED]
         assert CONVERTED in everybody_else
